@@ -1,3 +1,4 @@
+// How the tests run: as a user would import us, by name, but from the sources.
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
