@@ -1,10 +1,10 @@
 // The product stands alone: no paths of the machine it was written on, no hosts of package registries.
 import type { Finding } from './source.ts';
 
-/** Never in a tracked file: pattern, and why. Written in pieces so that this file does not find itself. */
+/** Never in a tracked file: pattern, and why. A class of one letter keeps this file from finding itself. */
 const NEVER: readonly (readonly [RegExp, string])[] = [
-  [new RegExp('/' + 'work/'), 'a path of one machine; use a path relative to the file, or a temporary folder'],
-  [new RegExp('/' + 'root/'), 'a path of one machine; use a path relative to the file, or a temporary folder'],
+  [/\/wor[k]\//, 'a path of one machine; use a path relative to the file, or a temporary folder'],
+  [/\/roo[t]\//, 'a path of one machine; use a path relative to the file, or a temporary folder'],
   [/\/(?:home|Users)\/[a-z]\w*\//, 'somebody’s home folder; use a path relative to the file, or os.homedir()'],
   [
     /"resolved": "https?:\/\/(?!registry\.npmjs\.org\/)/,
@@ -14,7 +14,7 @@ const NEVER: readonly (readonly [RegExp, string])[] = [
 ];
 
 /** Material beside the repository: only tests may use it, and they skip without it. */
-const BESIDE = new RegExp('\\.\\./' + 'shared/');
+const BESIDE = /\.\.\/share[d]\//;
 
 /** Names of one machine's places in a text file. */
 export function places(path: string, text: string): readonly Finding[] {
