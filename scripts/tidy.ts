@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { banned } from './tidy/banned.ts';
+import { dependencies, dependencyDocs } from './tidy/dependencies.ts';
 import { documented } from './tidy/documented.ts';
 import { imports } from './tidy/imports.ts';
 import { fileName, firstLine } from './tidy/naming.ts';
@@ -41,7 +42,9 @@ function tidy(): readonly Finding[] {
     if (source.syntaxError !== undefined) found.push({ path: source.path, line: 1, rule: 'syntax', message: source.syntaxError });
     found.push(...firstLine(source), ...imports(source), ...banned(source));
   }
-  found.push(...documented(sources));
+  const manifest = readFileSync(join(root, 'package.json'), 'utf8');
+  found.push(...documented(sources), ...dependencies(sources.values(), manifest));
+  found.push(...dependencyDocs(manifest, readFileSync(join(root, 'docs/dependencies.md'), 'utf8')));
   if (sources.has('index.ts')) found.push(...startWeight(join(root, 'index.ts'), root));
   return found;
 }

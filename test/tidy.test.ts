@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { banned } from '../scripts/tidy/banned.ts';
+import { dependencies, dependencyDocs } from '../scripts/tidy/dependencies.ts';
 import { documented } from '../scripts/tidy/documented.ts';
 import { imports } from '../scripts/tidy/imports.ts';
 import { fileName, firstLine } from '../scripts/tidy/naming.ts';
@@ -166,6 +167,44 @@ describe('places', () => {
   it('lets tests look for material beside the repository, and the lock name the public registry', () => {
     expect(places('test/a.test.ts', `const beside = '..${slash}shared${slash}data';`)).toEqual([]);
     expect(places('package-lock.json', '"resolved": "https://registry.npmjs.org/x/-/x-1.0.0.tgz"')).toEqual([]);
+  });
+});
+
+describe('dependencies', () => {
+  const manifest = JSON.stringify(
+    { name: 'millrace', dependencies: { rxjs: '1.0.0', tsx: '2.0.0' }, devDependencies: { zod: '3.0.0' } },
+    null,
+    2,
+  );
+  const found = (files: Readonly<Record<string, string>>) =>
+    dependencies(tree(files).values(), manifest).map(({ path, message }) => `${path}: ${message}`);
+
+  it('finds what a user would not have, and what nothing uses', () => {
+    const all = found({
+      'runtime/a.ts': "import { z } from 'zod/mini';\nimport 'rxjs';\n",
+      'test/a.ts': "import 'tsx';\nimport 'pino';\n",
+    });
+    expect(all).toEqual([
+      expect.stringMatching(/^runtime\/a\.ts: imports 'zod'/),
+      expect.stringMatching(/^package\.json: nothing uses 'tsx'/),
+    ]);
+  });
+  it('takes relative imports, Node’s own, ourselves, and a package named in a string', () => {
+    expect(
+      found({
+        'runtime/a.ts':
+          "import './b.ts';\nimport 'node:fs';\nimport 'millrace';\nimport 'rxjs/operators';\nconst args = ['--import', 'tsx'];\n",
+      }),
+    ).toEqual([]);
+  });
+  it('holds docs/dependencies.md to package.json, both ways', () => {
+    const page = '| package | version | why |\n|---|---|---|\n| `rxjs` | 1.0.0 | x |\n| `tsx` | 1.9.0 | x |\n| `gone` | 1.0.0 | x |\n';
+    expect(dependencyDocs(manifest, page).map(({ line, message }) => `${line} ${message.slice(0, 6)}`)).toEqual([
+      "4 'tsx' ",
+      "1 'zod' ",
+      "5 'gone'",
+    ]);
+    expect(dependencyDocs(manifest, '| `rxjs` | 1.0.0 | x |\n| `tsx` | 2.0.0 | x |\n| `zod` | 3.0.0 | x |\n')).toEqual([]);
   });
 });
 

@@ -1,0 +1,84 @@
+// docs/operators.md out of the doc comments of operators/*.ts.
+import { basename } from 'node:path/posix';
+import { declaredExports, type Exported } from '../tidy/documented.ts';
+import type { Source } from '../tidy/source.ts';
+
+/** The labels of house style's doc comment: what follows the prose, set as a block of its own. */
+const FIELD = /^(?:Shape|Unit|Time|State|Order|Errors|Cost|Source|Sides|Late|Shape of state)\b\s{2,}/;
+
+interface DocParts {
+  readonly prose: string;
+  readonly fields: string;
+  readonly examples: readonly string[];
+}
+
+/** A doc comment in its parts: prose, fields, examples. */
+export function docParts(doc: string): DocParts {
+  const [body = '', ...examples] = doc.split(/^@example[ \t]*/m);
+  const lines = body.split('\n');
+  const first = lines.findIndex((line) => FIELD.test(line));
+  const end = first === -1 ? lines.length : first;
+  return {
+    prose: lines.slice(0, end).join('\n').trim(),
+    fields: lines.slice(end).join('\n').trim(),
+    examples: examples.map(outdented),
+  };
+}
+
+/** The text without the spaces that all its lines after the first share: the first one follows the `@example`. */
+function outdented(text: string): string {
+  const [first = '', ...rest] = text.trimEnd().split('\n');
+  const indent = Math.min(...rest.filter((line) => line.trim() !== '').map((line) => line.search(/\S/)));
+  return [first.trim(), ...rest.map((line) => line.slice(Number.isFinite(indent) ? indent : 0))].join('\n').trim();
+}
+
+/** What a caller writes: the head of the declaration, without its body or value. */
+function signatureOf({ source, offset, name }: Exported): string | undefined {
+  for (const statement of source.program.body) {
+    if (statement.start !== offset || statement.type !== 'ExportNamedDeclaration') continue;
+    const { declaration } = statement;
+    if (declaration?.type === 'FunctionDeclaration')
+      return source.text.slice(declaration.start, declaration.body?.start ?? declaration.end).trim();
+    if (declaration?.type === 'TSDeclareFunction') return source.text.slice(declaration.start, declaration.end).replace(/;$/, '').trim();
+    if (declaration?.type === 'VariableDeclaration') {
+      const one = declaration.declarations.find(({ id }) => id.type === 'Identifier' && id.name === name);
+      if (one !== undefined) return `${declaration.kind} ${source.text.slice(one.id.start, one.id.end)}`;
+    }
+  }
+  return undefined;
+}
+
+function section(exported: Exported): readonly string[] {
+  const { prose, fields, examples } = docParts(exported.doc ?? '');
+  const signature = signatureOf(exported);
+  return [
+    `## ${exported.name}`,
+    '',
+    prose,
+    '',
+    ...(signature === undefined ? [] : ['```ts', signature, '```', '']),
+    ...(fields === '' ? [] : ['```text', fields, '```', '']),
+    ...examples.flatMap((example) => ['Example:', '', '```text', example, '```', '']),
+  ];
+}
+
+/** The whole page, in the order of the alphabet. */
+export function operatorsPage(sources: Iterable<Source>): string {
+  const exported = [...sources]
+    .filter(({ path }) => path.startsWith('operators/') && basename(path) !== 'index.ts')
+    .flatMap((source) => [...declaredExports(source).values()])
+    .filter((one) => signatureOf(one) !== undefined)
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+  return [
+    '# Operators',
+    '',
+    '<!-- Generated from the doc comments of operators/*.ts by scripts/docs.ts. Do not edit: run `npm run docs`. -->',
+    '',
+    'Each is imported from `millrace`. A callback gets the value first and the record last. An id comes first exactly where something durable is named.',
+    'In the examples, `in d1 0s=20 9s=22` means: for key d1, the value 20 at second 0 and 22 at second 9.',
+    '',
+    exported.map(({ name }) => `[${name}](#${name.toLowerCase()})`).join(' · '),
+    '',
+    ...exported.flatMap(section),
+  ].join('\n');
+}
