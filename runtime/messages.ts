@@ -25,6 +25,9 @@ export interface LineSettings extends Common {
   /** True when nobody asked for this port: if it is taken, use another and say so. */
   readonly mqttPortMayMove: boolean;
   readonly mqttUsers: string | undefined;
+  /** Who the player connects as, when there is a user file. */
+  readonly mqttUser: string | undefined;
+  readonly mqttPassword: string | undefined;
   readonly play: string | undefined;
   readonly speed: number;
   readonly untilEnd: boolean;
@@ -50,8 +53,14 @@ export type ToChild<Settings = LineSettings | DeskSettings> =
 
 /** Child → supervisor. */
 export type FromChild =
-  /** Line: mqtt and the pipelines' ids. Desk: http. */
-  | { readonly kind: 'ready'; readonly mqtt?: Address; readonly http?: Address; readonly pipelines?: readonly string[] }
+  /** Line: mqtt, the pipelines' ids, their result tables. Desk: http. */
+  | {
+      readonly kind: 'ready';
+      readonly mqtt?: Address;
+      readonly http?: Address;
+      readonly pipelines?: readonly string[];
+      readonly tables?: readonly string[];
+    }
   /** The event loop turns. Sent by a timer, so a slice that hangs is silent. */
   | { readonly kind: 'heartbeat' }
   /** Line only: its metrics in Prometheus' text form. */
@@ -71,6 +80,8 @@ export interface RunningInfo {
   readonly data: string;
   /** Ids of the pipelines. */
   readonly pipelines: readonly string[];
+  /** Result tables of the pipelines. */
+  readonly tables: readonly string[];
   /** Of the supervisor. */
   readonly pid: number;
 }

@@ -1,0 +1,78 @@
+// millrace run: starts everything, says when it is ready and where to look, stops on Ctrl-C.
+import { relative } from 'node:path';
+import { MillraceError } from '../../engine/errors.ts';
+import { type Command, type CommandCall, print, tell } from '../command.ts';
+import { pipelineNames } from '../loadPipeline.ts';
+import type { RunningInfo } from '../messages.ts';
+import { beginMillrace, type StartingMillrace } from '../startMillrace.ts';
+
+/** npm passes Ctrl-C on to a process that the terminal has told already: a signal this soon after the first is the same one. */
+const SAME_SIGNAL_MS = 500;
+
+/** Runs pipelines until they end or somebody stops them. */
+export const run: Command = async (call) => {
+  const { values, given, cwd, data } = call;
+  const explicit = <N extends 'mqttPort' | 'httpPort'>(name: N) => (given.has(name) ? values[name] : undefined);
+  const millrace = beginMillrace({
+    ...values,
+    logLevel: values.logLevel as 'info',
+    logFormat: values.logFormat as 'text',
+    logMaxSizeBytes: values.logMaxSize,
+    pipelines: pipelinesOf(call),
+    data,
+    cwd,
+    mqttPort: explicit('mqttPort'),
+    httpPort: explicit('httpPort'),
+    tell,
+  });
+  stopOnSignals(millrace);
+  const info = await millrace.ready;
+  const { pid, tables, ...ready } = info;
+  await print(`millrace ready ${JSON.stringify(ready)}\n`);
+  if (values.logLevel !== 'error') whereToLook(info, call);
+  await millrace.ended;
+  return 0;
+};
+
+function pipelinesOf({ args, values, cwd }: CommandCall): readonly string[] {
+  if (args.length > 0) return args;
+  if (values.pipelines !== undefined && values.pipelines.length > 0) return values.pipelines;
+  const names = pipelineNames(cwd);
+  const there = names.length === 0 ? 'there are none under pipelines/' : `there are ${names.join(', ')}`;
+  throw new MillraceError('E_USAGE', `millrace run needs a pipeline: a name (${there}) or a path to a .ts or .js file`);
+}
+
+/** What to type next. For people, so on stderr. */
+function whereToLook({ http, mqtt, tables }: RunningInfo, { data, cwd, given }: CommandCall): void {
+  const where = given.has('data') ? ` --data ${relative(cwd, data) || '.'}` : '';
+  const table = tables[0];
+  if (table !== undefined) tell(`  results   npx millrace query${where} "SELECT * FROM ${table} LIMIT 5"`);
+  tell(`  records   npx millrace topics${where}; npx millrace read TOPIC${where} --follow`);
+  tell(`  devices   mqtt://${mqtt.host}:${mqtt.port}`);
+  tell(`  metrics   http://${http.host}:${http.port}/metrics`);
+  tell('  stop      Ctrl-C');
+}
+
+function stopOnSignals(millrace: StartingMillrace): void {
+  let firstMs: number | undefined;
+  const onSignal = (): void => {
+    const now = performance.now();
+    if (firstMs === undefined) {
+      firstMs = now;
+      tell('stopping; once more to kill');
+      // A stop that was asked for is no failure, even before everything was ready.
+      millrace.ready.catch(() => {});
+      void millrace.stop().then(() =>
+        millrace.ended.then(
+          () => process.exit(0),
+          () => {},
+        ),
+      );
+    } else if (now - firstMs > SAME_SIGNAL_MS) {
+      millrace.kill();
+      process.exit(1);
+    }
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+}
