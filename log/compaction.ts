@@ -1,0 +1,50 @@
+// Compaction: the latest record of each key stays, with its offset; what it replaced goes.
+import type { RecordBatch } from '../engine/ports.ts';
+import { RecordBatchEncoder } from './recordBatchEncoder.ts';
+
+/** How long a tombstone (a null value) stays after it was appended, so that every reader meets it. As Kafka's delete.retention.ms. */
+export const TOMBSTONE_KEEP_MS = 86_400_000;
+
+/** Offset of the latest record of each key, by the key's bytes as latin1 text. Records without a key are nobody's latest. */
+export type LatestOffsets = Map<string, number>;
+
+/** Adds what a batch says. Batches come in offset order. */
+export function noteLatest(latest: LatestOffsets, batch: RecordBatch): void {
+  for (let i = 0; i < batch.count; i++) {
+    const start = batch.keyStart[i] as number;
+    if (start >= 0) latest.set(batch.bytes.toString('latin1', start, batch.keyEnd[i]), batch.baseOffset + (batch.offsetDelta[i] as number));
+  }
+}
+
+export function latestOffsets(batches: Iterable<RecordBatch>): LatestOffsets {
+  const latest: LatestOffsets = new Map();
+  for (const batch of batches) noteLatest(latest, batch);
+  return latest;
+}
+
+/** True for a record that stays: the latest of its key, and no tombstone past its time. */
+function stays(batch: RecordBatch, i: number, latest: LatestOffsets, tombstonesGone: boolean): boolean {
+  const start = batch.keyStart[i] as number;
+  if (start < 0) return false;
+  if (tombstonesGone && (batch.valueStart[i] as number) < 0) return false;
+  const last = latest.get(batch.bytes.toString('latin1', start, batch.keyEnd[i]));
+  return last === undefined || last <= batch.baseOffset + (batch.offsetDelta[i] as number);
+}
+
+/**
+ * The batch without what compaction removes, at the same offsets: gaps where records went, and the same end.
+ * undefined when nothing goes. Its view is the caller's own.
+ */
+export function compactedBatch(batch: RecordBatch, latest: LatestOffsets, nowMs: number, checksum: boolean): Buffer | undefined {
+  const tombstonesGone = nowMs - batch.appendTimeMs >= TOMBSTONE_KEEP_MS;
+  const kept: number[] = [];
+  for (let i = 0; i < batch.count; i++) if (stays(batch, i, latest, tombstonesGone)) kept.push(i);
+  if (kept.length === batch.count) return undefined;
+  const encoder = new RecordBatchEncoder();
+  for (const i of kept) {
+    const key = batch.bytes.subarray(batch.keyStart[i], batch.keyEnd[i]);
+    const value = (batch.valueStart[i] as number) < 0 ? null : batch.bytes.subarray(batch.valueStart[i], batch.valueEnd[i]);
+    encoder.addAt(batch.offsetDelta[i] as number, key, value, batch.timeMs[i] as number, batch.headers(i));
+  }
+  return encoder.seal({ baseOffset: batch.baseOffset, lastOffsetDelta: batch.nextOffset - batch.baseOffset - 1, checksum });
+}

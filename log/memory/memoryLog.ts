@@ -1,0 +1,297 @@
+// The log port in memory: the real semantics without a disk, for tests and millrace/testing.
+import { assert, MillraceError } from '../../engine/errors.ts';
+import type {
+  AssignmentListener,
+  Bounds,
+  CommitOutcome,
+  Fetched,
+  FetchOptions,
+  FetchWant,
+  LogPort,
+  Membership,
+  OutputBuffer,
+  StateRow,
+  TaskClaim,
+  TaskCommit,
+  TopicInfo,
+  TopicSpec,
+} from '../../engine/ports.ts';
+import { BatchedOutput, takeOutput } from '../outputBuffer.ts';
+import { checkSameTopic, checkTopicSpec, unknownPartition, unknownTopic } from '../topicSpecs.ts';
+import { Waiters } from '../waiters.ts';
+import { MemoryPartition } from './memoryPartition.ts';
+
+/** Bytes a fetch takes from a partition unless told. */
+const PARTITION_BYTES_MAX = 4 << 20;
+
+export interface MemoryLogOptions {
+  /** Clock of append times and retention. Default Date.now. */
+  readonly nowMs?: () => number;
+}
+
+interface MemoryTopic {
+  spec: TopicSpec;
+  readonly partitions: readonly MemoryPartition[];
+}
+
+/** A task as the log holds it. */
+interface Task {
+  /** How often it was claimed: who holds the latest claim owns it. */
+  epoch: number;
+  /** Epoch that wrote the checkpoint below. */
+  writerEpoch: number;
+  commitNumber: number;
+  checkpoint: Uint8Array | undefined;
+  /** By store, then by key bytes as latin1. */
+  readonly stores: Map<string, Map<string, StateRow>>;
+}
+
+/** A claim as this log made it. */
+interface MemoryClaim extends TaskClaim {
+  readonly epoch: number;
+}
+
+/**
+ * A log that lives as long as the process. Everything is synchronous inside; nothing native is loaded.
+ * The controls at the end play what only a cluster does otherwise.
+ */
+export class MemoryLog implements LogPort {
+  /** Commits that took place. */
+  commitCount = 0;
+  readonly #nowMs: () => number;
+  readonly #topics = new Map<string, MemoryTopic>();
+  readonly #tasks = new Map<string, Task>();
+  readonly #waiters = new Waiters();
+  #answerLost: 'happened' | 'did not happen' | undefined;
+  #hold: Promise<void> | undefined;
+  #isClosed = false;
+
+  constructor({ nowMs = Date.now }: MemoryLogOptions = {}) {
+    this.#nowMs = nowMs;
+  }
+
+  async ensureTopics(specs: readonly TopicSpec[]): Promise<void> {
+    this.#open();
+    const wanted = new Map<string, TopicSpec>();
+    for (const spec of specs) {
+      checkTopicSpec(spec);
+      const other = wanted.get(spec.name) ?? this.#topics.get(spec.name)?.spec;
+      if (other !== undefined) checkSameTopic(other, spec);
+      wanted.set(spec.name, spec);
+    }
+    for (const spec of wanted.values()) {
+      const held = this.#topics.get(spec.name);
+      if (held !== undefined) held.spec = { ...spec };
+      else
+        this.#topics.set(spec.name, {
+          spec: { ...spec },
+          partitions: Array.from({ length: spec.partitions }, (_, p) => new MemoryPartition(spec.name, p)),
+        });
+    }
+  }
+
+  async listTopics(): Promise<readonly TopicInfo[]> {
+    this.#open();
+    return [...this.#topics.values()].map(({ spec, partitions }) => ({
+      ...spec,
+      bounds: partitions.map((partition) => partition.bounds()),
+      bytes: partitions.reduce((sum, partition) => sum + partition.byteCount, 0),
+    }));
+  }
+
+  async bounds(topic: string, partition: number): Promise<Bounds> {
+    return this.#partition(topic, partition).bounds();
+  }
+
+  async fetch(wants: readonly FetchWant[], { waitMs, partitionBytesMax = PARTITION_BYTES_MAX }: FetchOptions): Promise<readonly Fetched[]> {
+    const deadlineMs = performance.now() + waitMs;
+    for (;;) {
+      const fetched = wants.map((want) => this.#partition(want.topic, want.partition).fetch(want.offset, partitionBytesMax));
+      const leftMs = deadlineMs - performance.now();
+      if (leftMs <= 0 || fetched.some((one, i) => one.nextOffset !== (wants[i] as FetchWant).offset)) return fetched;
+      await this.#waiters.wait(leftMs);
+    }
+  }
+
+  async offsetForTime(topic: string, partition: number, timeMs: number): Promise<number> {
+    return this.#partition(topic, partition).offsetForTime(timeMs);
+  }
+
+  newBuffer(): OutputBuffer {
+    return new BatchedOutput((name) => this.#topic(name).partitions.length);
+  }
+
+  async append(buffer: OutputBuffer): Promise<void> {
+    this.#open();
+    this.#write(buffer);
+  }
+
+  async join(pipeline: string, partitions: number, listener: AssignmentListener): Promise<Membership> {
+    this.#open();
+    assert(Number.isInteger(partitions) && partitions > 0, `pipeline '${pipeline}' joins with ${partitions} partitions`);
+    await listener.assigned(Array.from({ length: partitions }, (_, partition) => partition));
+    return { leave: async () => {} };
+  }
+
+  async claim(pipeline: string, partitions: readonly number[]): Promise<readonly TaskClaim[]> {
+    this.#open();
+    return partitions.map((partition): MemoryClaim => {
+      const task = this.#task(pipeline, partition);
+      task.epoch++;
+      const { epoch, commitNumber, checkpoint } = task;
+      return { pipeline, partition, epoch, commitNumber, checkpoint, state: [...sortedRows(task)] };
+    });
+  }
+
+  async commit(tasks: readonly TaskCommit[], outputs: OutputBuffer): Promise<CommitOutcome> {
+    await this.#hold;
+    this.#open();
+    if (tasks.some((task) => !this.#owns(task.claim))) return 'lost';
+    for (const { claim, commitNumber } of tasks) {
+      const held = this.#task(claim.pipeline, claim.partition).commitNumber;
+      assert(commitNumber === held + 1, `pipeline '${claim.pipeline}' task ${claim.partition}: commit ${commitNumber} after ${held}`);
+    }
+    const answerLost = this.#answerLost;
+    this.#answerLost = undefined;
+    if (answerLost === 'did not happen') return 'unknown';
+    this.#write(outputs);
+    for (const task of tasks) this.#store(task);
+    this.commitCount++;
+    return answerLost === undefined ? 'committed' : 'unknown';
+  }
+
+  async resolve(tasks: readonly TaskCommit[]): Promise<'committed' | 'aborted' | 'lost'> {
+    this.#open();
+    const first = tasks[0];
+    assert(first !== undefined, 'resolve of no tasks');
+    if (tasks.some((task) => !this.#owns(task.claim))) return 'lost';
+    const { writerEpoch, commitNumber } = this.#task(first.claim.pipeline, first.claim.partition);
+    if (commitNumber === first.commitNumber && writerEpoch === (first.claim as MemoryClaim).epoch) return 'committed';
+    return commitNumber === first.commitNumber - 1 ? 'aborted' : 'lost';
+  }
+
+  async durable(): Promise<void> {
+    this.#open();
+  }
+
+  async trim(topic: string, partition: number, beforeOffset: number): Promise<void> {
+    this.#partition(topic, partition).trim(beforeOffset);
+  }
+
+  async checkpoints(pipeline: string): Promise<ReadonlyMap<number, Uint8Array>> {
+    this.#open();
+    const found = new Map<number, Uint8Array>();
+    for (const [name, { checkpoint }] of this.#tasks) {
+      const at = name.lastIndexOf('/');
+      if (checkpoint !== undefined && name.slice(0, at) === pipeline) found.set(Number(name.slice(at + 1)), checkpoint);
+    }
+    return found;
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#waiters.wake();
+  }
+
+  // Controls for tests.
+
+  /** Plays another process that takes the task over: the next commit of its present owner answers 'lost'. */
+  fence(pipeline: string, partition: number): void {
+    this.#task(pipeline, partition).epoch++;
+  }
+
+  /** The next commit answers 'unknown', whether it happened or not. */
+  loseNextAnswer(commit: 'happened' | 'did not happen'): void {
+    this.#answerLost = commit;
+  }
+
+  /** Commits begun from now on wait until the returned function is called. */
+  holdCommits(): () => void {
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    this.#hold = held;
+    return () => {
+      if (this.#hold === held) this.#hold = undefined;
+      release();
+    };
+  }
+
+  /** Deletes what topics no longer keep and compacts the compacted ones, as the embedded log does now and then. */
+  clean(): void {
+    for (const { spec, partitions } of this.#topics.values())
+      for (const partition of partitions) {
+        if (spec.cleanup === 'compact') partition.compact(this.#nowMs());
+        else partition.deleteBefore(this.#nowMs() - spec.keepMs);
+      }
+  }
+
+  #open(): void {
+    if (this.#isClosed) throw new MillraceError('E_NOT_RUNNING', 'the log is closed');
+  }
+
+  #topic(name: string): MemoryTopic {
+    this.#open();
+    const topic = this.#topics.get(name);
+    if (topic === undefined) throw unknownTopic(name, this.#topics.keys());
+    return topic;
+  }
+
+  #partition(name: string, partition: number): MemoryPartition {
+    const topic = this.#topic(name);
+    const found = topic.partitions[partition];
+    if (found === undefined) throw unknownPartition(topic.spec, partition);
+    return found;
+  }
+
+  #task(pipeline: string, partition: number): Task {
+    const name = `${pipeline}/${partition}`;
+    let task = this.#tasks.get(name);
+    if (task === undefined)
+      this.#tasks.set(name, (task = { epoch: 0, writerEpoch: 0, commitNumber: 0, checkpoint: undefined, stores: new Map() }));
+    return task;
+  }
+
+  #owns(claim: TaskClaim): boolean {
+    return this.#task(claim.pipeline, claim.partition).epoch === (claim as MemoryClaim).epoch;
+  }
+
+  #write(outputs: OutputBuffer): void {
+    const nowMs = this.#nowMs();
+    for (const { topic, partition, batches } of takeOutput(outputs))
+      for (const batch of batches) this.#partition(topic, partition).append(batch, nowMs);
+    this.#waiters.wake();
+  }
+
+  #store({ claim, commitNumber, checkpoint, state }: TaskCommit): void {
+    const task = this.#task(claim.pipeline, claim.partition);
+    task.writerEpoch = task.epoch;
+    task.commitNumber = commitNumber;
+    task.checkpoint = new Uint8Array(checkpoint);
+    for (const row of state) {
+      let rows = task.stores.get(row.store);
+      if (rows === undefined) task.stores.set(row.store, (rows = new Map()));
+      const name = Buffer.from(row.key.buffer, row.key.byteOffset, row.key.length).toString('latin1');
+      if (row.value === null) rows.delete(name);
+      else rows.set(name, { store: row.store, key: new Uint8Array(row.key), value: new Uint8Array(row.value) });
+    }
+  }
+}
+
+/** The rows of a task, stores by name, rows by key bytes: latin1 text sorts as its bytes do. */
+function* sortedRows(task: Task): Iterable<StateRow> {
+  for (const store of [...task.stores.keys()].sort()) {
+    const rows = task.stores.get(store) as Map<string, StateRow>;
+    for (const name of [...rows.keys()].sort()) yield rows.get(name) as StateRow;
+  }
+}
+
+/**
+ * An empty log in memory, with controls for tests: see {@link MemoryLog}.
+ *
+ * Errors  as {@link LogPort}; never E_CORRUPT, E_LOG_FULL or E_FLUSH
+ */
+export function memoryLog(options: MemoryLogOptions = {}): MemoryLog {
+  return new MemoryLog(options);
+}
