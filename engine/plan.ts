@@ -4,7 +4,7 @@ import { MillraceError } from './errors.ts';
 import { ID, type Pipeline } from './pipeline.ts';
 import type { TopicSpec } from './ports.ts';
 import type { StepSpec } from './step.ts';
-import type { Node, Output } from './stream.ts';
+import type { Node } from './stream.ts';
 import { checkTopicName, type TableSpec, type Topic } from './topic.ts';
 
 /** Sources are kept for a week, results for a quarter, unless the topic says otherwise. */
@@ -93,7 +93,8 @@ export function taskGroup(pipeline: Pipeline): string {
  * Errors  E_PIPELINE (duplicate or malformed ids, cycles, missing codecs), E_PARTITIONS, E_TOPIC_CONFLICT
  */
 export function planOf(pipeline: Pipeline): Plan {
-  const order = topologicalOrder(pipeline.outputs);
+  const ends = new Map(pipeline.outputs.map((output) => [output, readable(output.from)]));
+  const order = topologicalOrder([...ends.values()]);
   const names = nameSteps(pipeline, order);
   const segmentOf = segmentsOf(order);
   const { nodes, indexOf } = placeNodes(order, names, segmentOf);
@@ -102,7 +103,7 @@ export function planOf(pipeline: Pipeline): Plan {
   const tables: PlannedTable[] = [];
   for (const output of pipeline.outputs) {
     const { topic, table } = output.target.resolve(pipeline.id);
-    outputs.push({ from: indexOf.get(canonical(output.from)) as number, topic, partitions: topic.partitions ?? pipeline.options.partitions });
+    outputs.push({ from: indexOf.get(canonical(ends.get(output) as Node)) as number, topic, partitions: topic.partitions ?? pipeline.options.partitions });
     if (table !== undefined && !tables.some((t) => t.topic.name === topic.name)) tables.push({ topic, table });
   }
   checkNoCycle(pipeline, inputs, outputs);
@@ -133,7 +134,12 @@ function canonical(node: Node): Node {
   return canonicalOf.get(node) ?? node;
 }
 
-function topologicalOrder(outputs: readonly Output[]): Node[] {
+/** What comes straight out of a rekey is read on its far side, so that side needs a node to stand on. */
+function readable(from: Node): Node {
+  return isRekey(from) ? Object.freeze({ kind: 'merge', from: Object.freeze([from]) }) : from;
+}
+
+function topologicalOrder(ends: readonly Node[]): Node[] {
   const order: Node[] = [];
   const state = new Map<Node, 'open' | 'done'>();
   const sources = new Map<string, Node & { kind: 'source' }>();
@@ -154,7 +160,7 @@ function topologicalOrder(outputs: readonly Output[]): Node[] {
     state.set(node, 'done');
     order.push(node);
   };
-  for (const output of outputs) visit(output.from);
+  ends.forEach(visit);
   return order;
 }
 

@@ -145,7 +145,7 @@ export interface LogPort {
   listTopics(): Promise<readonly TopicInfo[]>;
   /** Errors: E_UNKNOWN_TOPIC */
   bounds(topic: string, partition: number): Promise<Bounds>;
-  /** Errors: E_UNKNOWN_TOPIC, E_OFFSET_OUT_OF_RANGE, E_CORRUPT */
+  /** One answer per want, in the same order. Errors: E_UNKNOWN_TOPIC, E_OFFSET_OUT_OF_RANGE, E_CORRUPT */
   fetch(wants: readonly FetchWant[], options: FetchOptions): Promise<readonly Fetched[]>;
   /** The first offset whose record has an event time ≥ timeMs; the end offset when there is none. */
   offsetForTime(topic: string, partition: number, timeMs: number): Promise<number>;

@@ -86,6 +86,8 @@ export interface TaskStore {
   readonly size: number;
   /** Step-clock time of the earliest due row or timer; Infinity when there is none. */
   readonly nextDueMs: number;
+  /** Step-clock time of the latest due row or timer; -Infinity when there is none. Asked once, at the end of a bounded run. */
+  readonly lastDueMs: number;
   /** Calls the earliest due row or timer, ties by key then name, and removes it. Runs inside the task's savepoint. */
   fire(): void;
   /** Removes the earliest due row or timer without calling it, and says what it was, for the dead letter. */

@@ -71,6 +71,11 @@ export class MemoryLog implements LogPort {
   }
 
   async ensureTopics(specs: readonly TopicSpec[]): Promise<void> {
+    this.ensureTopicsNow(specs);
+  }
+
+  /** The synchronous halves, ending in Now, are for drive(), which answers at once. */
+  ensureTopicsNow(specs: readonly TopicSpec[]): void {
     this.#open();
     const wanted = new Map<string, TopicSpec>();
     for (const spec of specs) {
@@ -100,13 +105,21 @@ export class MemoryLog implements LogPort {
   }
 
   async bounds(topic: string, partition: number): Promise<Bounds> {
+    return this.boundsNow(topic, partition);
+  }
+
+  boundsNow(topic: string, partition: number): Bounds {
     return this.#partition(topic, partition).bounds();
+  }
+
+  fetchNow(wants: readonly FetchWant[], partitionBytesMax = PARTITION_BYTES_MAX): readonly Fetched[] {
+    return wants.map((want) => this.#partition(want.topic, want.partition).fetch(want.offset, partitionBytesMax));
   }
 
   async fetch(wants: readonly FetchWant[], { waitMs, partitionBytesMax = PARTITION_BYTES_MAX }: FetchOptions): Promise<readonly Fetched[]> {
     const deadlineMs = performance.now() + waitMs;
     for (;;) {
-      const fetched = wants.map((want) => this.#partition(want.topic, want.partition).fetch(want.offset, partitionBytesMax));
+      const fetched = this.fetchNow(wants, partitionBytesMax);
       const leftMs = deadlineMs - performance.now();
       if (leftMs <= 0 || fetched.some((one, i) => one.nextOffset !== (wants[i] as FetchWant).offset)) return fetched;
       await this.#waiters.wait(leftMs);
@@ -122,6 +135,10 @@ export class MemoryLog implements LogPort {
   }
 
   async append(buffer: OutputBuffer): Promise<void> {
+    this.appendNow(buffer);
+  }
+
+  appendNow(buffer: OutputBuffer): void {
     this.#open();
     this.#write(buffer);
   }
@@ -134,17 +151,25 @@ export class MemoryLog implements LogPort {
   }
 
   async claim(pipeline: string, partitions: readonly number[]): Promise<readonly TaskClaim[]> {
+    return this.claimNow(pipeline, partitions);
+  }
+
+  claimNow(pipeline: string, partitions: readonly number[]): readonly (TaskClaim & { readonly state: readonly StateRow[] })[] {
     this.#open();
-    return partitions.map((partition): MemoryClaim => {
+    return partitions.map((partition) => {
       const task = this.#task(pipeline, partition);
       task.epoch++;
       const { epoch, commitNumber, checkpoint } = task;
-      return { pipeline, partition, epoch, commitNumber, checkpoint, state: [...sortedRows(task)] };
+      return { pipeline, partition, epoch, commitNumber, checkpoint, state: [...sortedRows(task)] } satisfies MemoryClaim;
     });
   }
 
   async commit(tasks: readonly TaskCommit[], outputs: OutputBuffer): Promise<CommitOutcome> {
     await this.#hold;
+    return this.commitNow(tasks, outputs);
+  }
+
+  commitNow(tasks: readonly TaskCommit[], outputs: OutputBuffer): CommitOutcome {
     this.#open();
     if (tasks.some((task) => !this.#owns(task.claim))) return 'lost';
     for (const { claim, commitNumber } of tasks) {

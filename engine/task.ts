@@ -1,0 +1,685 @@
+// A task: one partition of the whole pipeline. Its chains, stores, timers and clocks; unit of assignment and of state.
+import type { Subject } from 'rxjs';
+import { buildChains, type ChainHost, type Entries } from './chain.ts';
+import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
+import { DEAD_LETTER_TOPIC, deadLetterHeaders } from './deadLetter.ts';
+import { assert, codeOf, MillraceError, messageOf } from './errors.ts';
+import { Input } from './input.ts';
+import { Journal } from './journal.ts';
+import { keyValueStore } from './keyValueStore.ts';
+import { Outbox } from './outbox.ts';
+import { partitionOf } from './partitioner.ts';
+import { type Plan, type PlanNode, rekeyTopic, taskGroup } from './plan.ts';
+import type { OutputBuffer, RecordBatch, StateRow, TaskClaim, TaskCommit } from './ports.ts';
+import { noHeaders, record } from './record.ts';
+import { decodeRekeyed, encodeMark, encodeRekeyed, encodeRekeyKey } from './rekey.ts';
+import { resultCodec } from './resultCodec.ts';
+import { type DueStore, type RekeyOut, Segment } from './segment.ts';
+import type { AnyRec, TableRef } from './step.ts';
+import type { KeyValueStore, TableView, TaskStore, Timers, TimersSpec, WindowStore, WindowStoreSpec } from './stores.ts';
+import { type TableStore, tableStore } from './tableStore.ts';
+import { timers } from './timers.ts';
+import type { Codec } from './topic.ts';
+import { UndoLog } from './undo.ts';
+import { windowStore } from './windowStore.ts';
+
+export interface TaskOptions {
+  readonly plan: Plan;
+  readonly partition: number;
+  /** Writes rekeyed values and boxed state: msgpack. */
+  readonly boxed: Codec<unknown>;
+  /** Freeze stored values, so that a test sees who changes them. */
+  readonly freeze?: boolean;
+  /** Steps whose stored state is thrown away at opening. */
+  readonly resetSteps?: readonly string[];
+  /** Records to dead-letter without trying: they held the worker up too often. */
+  readonly skip?: readonly { readonly topic: string; readonly partition: number; readonly offset: number }[];
+}
+
+/** Adds to a named count of the task: `in`, `out`, `dead_lettered/E_SCHEMA`, `late`… */
+export type Counters = Map<string, number>;
+
+interface Failure {
+  readonly step: string;
+  readonly error: unknown;
+}
+
+/** Prefix of the stores that hold tables: they can be read again from their topics. */
+const TABLE = 'table/';
+
+/**
+ * Processes records of its partition, one at a time, each a savepoint. Synchronous throughout:
+ * when run() returns, every effect is in the task's stores and the worker's output buffer.
+ */
+export class Task implements ChainHost {
+  readonly plan: Plan;
+  readonly partition: number;
+  readonly inputs: readonly Input[];
+  readonly segments: readonly Segment[];
+  readonly counters: Counters = new Map();
+  /** Set by the worker before each slice. Unit: monotonic ms, epoch ms. */
+  nowMs = 0;
+  wallMs = 0;
+  /** Something was taken, fired or ticked since the last cut. */
+  changed = false;
+  readonly #options: TaskOptions;
+  readonly #boxed: Codec<unknown>;
+  readonly #undo = new UndoLog();
+  readonly #stores = new Map<string, { store: TaskStore; node: PlanNode | undefined }>();
+  readonly #tables = new Map<string, TableStore>();
+  readonly #entries: Entries[];
+  readonly #outbox = new Outbox();
+  readonly #journal: Journal;
+  readonly #tablesPending = new Map<Input, number>();
+  readonly #skip: ReadonlySet<string>;
+  readonly #rekeyOutOf = new Map<PlanNode, RekeyOut>();
+  #buffer: OutputBuffer | undefined;
+  #failure: Failure | undefined;
+  #endedIdleness: RekeyOut[] = [];
+  #claim: TaskClaim | undefined;
+  #commitNumber = 0;
+  #committed: Checkpoint | undefined;
+  #inFlight: Checkpoint | undefined;
+  /** Rows of state that was reset or belongs to nobody: they go with the first commit. */
+  readonly #deletions: StateRow[] = [];
+
+  constructor(options: TaskOptions) {
+    const { plan, partition } = options;
+    this.#options = options;
+    this.plan = plan;
+    this.partition = partition;
+    this.#boxed = options.boxed;
+    this.#skip = new Set((options.skip ?? []).map((s) => `${s.topic}/${s.partition}/${s.offset}`));
+    const { partitions, idleAfterMs } = plan.pipeline.options;
+    this.inputs = plan.inputs.flatMap((input) =>
+      Array.from({ length: input.partitions / partitions }, (_, i) => new Input(input, partition + i * partitions)),
+    );
+    this.#journal = new Journal(this.inputs.length);
+    this.segments = plan.segments.map((s) => new Segment(s, this.inputs.filter((i) => i.plan.segment === s.index), partitions, idleAfterMs));
+    for (const input of plan.inputs) if (input.kind === 'table') this.#openTable(input.segment, input.topic as NonNullable<typeof input.topic>);
+    this.#entries = plan.segments.map((s) => buildChains(this, plan, s));
+    for (const segment of this.segments) this.#openRekeys(segment);
+  }
+
+  get name(): string {
+    return `${taskGroup(this.plan.pipeline)}/${this.partition}`;
+  }
+
+  get stateRows(): number {
+    let rows = 0;
+    for (const { store } of this.#stores.values()) rows += store.size;
+    return rows;
+  }
+
+  // ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Takes up the task where its last commit left it. `startOf` gives the first offset of an input that was never read.
+   *
+   * Errors  E_STATE_SHAPE, E_PARTITIONS_CHANGED, E_CORRUPT
+   */
+  async open(claim: TaskClaim, startOf: (input: Input) => Promise<number>): Promise<void> {
+    const stored = claim.checkpoint === undefined ? undefined : decodeCheckpoint(claim.checkpoint, this.name);
+    const starts = new Map<Input, number>();
+    for (const input of this.inputs) starts.set(input, stored?.positions[positionName(input)] ?? (await startOf(input)));
+    this.#begin(claim, stored, starts);
+    for await (const row of claim.state) this.#restoreRow(row, stored);
+  }
+
+  /** open() for a log whose rows are at hand: what drive() uses. */
+  openNow(claim: TaskClaim & { readonly state: Iterable<StateRow> }, startOf: (input: Input) => number): void {
+    const stored = claim.checkpoint === undefined ? undefined : decodeCheckpoint(claim.checkpoint, this.name);
+    this.#begin(claim, stored, new Map(this.inputs.map((i) => [i, stored?.positions[positionName(i)] ?? startOf(i)])));
+    for (const row of claim.state) this.#restoreRow(row, stored);
+  }
+
+  #begin(claim: TaskClaim, stored: Checkpoint | undefined, starts: ReadonlyMap<Input, number>): void {
+    const { partitions } = this.plan.pipeline.options;
+    if (stored !== undefined && stored.partitions !== partitions)
+      throw new MillraceError('E_PARTITIONS_CHANGED', `pipeline '${this.plan.pipeline.id}' has ${partitions} partitions, its state was built with ${stored.partitions}`);
+    if (stored !== undefined) this.#checkShapes(stored);
+    this.#claim = claim;
+    this.#commitNumber = claim.commitNumber;
+    for (const [input, start] of starts) input.reset(start);
+    this.segments.forEach((segment, i) => {
+      segment.restore(stored?.segments[i]);
+    });
+    this.#journal.restore(stored?.sinceJournal ?? 0);
+    this.#committed = this.#checkpoint();
+  }
+
+  /** Tables are read up to these ends before the first stream record. Call it once the ends are known. */
+  readTablesUntil(endOf: ReadonlyMap<Input, number>): void {
+    for (const segment of this.segments)
+      for (const input of segment.tables) {
+        const end = endOf.get(input) ?? 0;
+        if (input.position < end) this.#tablesPending.set(input, end);
+      }
+  }
+
+  #checkShapes(stored: Checkpoint): void {
+    for (const [name, shape] of Object.entries(stored.shapes)) {
+      const known = this.#stores.get(name);
+      const reset = this.#options.resetSteps?.includes(shape.step);
+      if (reset || (known === undefined && name.startsWith(TABLE))) continue;
+      if (known === undefined) throw shapeChanged(this.plan.pipeline.id, shape.step, `its state is there, but the pipeline has no such step`);
+      const meaning = meaningOf(known.node);
+      if (shape.kind !== known.store.shape.kind || shape.meaning !== meaning)
+        throw shapeChanged(this.plan.pipeline.id, shape.step, `it was '${shape.meaning || shape.kind}', now it is '${meaning || known.store.shape.kind}'`);
+    }
+  }
+
+  #restoreRow(row: StateRow, stored: Checkpoint | undefined): void {
+    const shape = stored?.shapes[row.store];
+    assert(row.value !== null && shape !== undefined, `a state row of '${row.store}' without a shape`);
+    const known = this.#stores.get(row.store);
+    if (known === undefined || this.#options.resetSteps?.includes(shape.step)) this.#deletions.push({ ...row, value: null });
+    else known.store.restore(row.key, row.value, shape);
+  }
+
+  #openTable(segment: number, topic: NonNullable<Plan['inputs'][number]['topic']>): void {
+    const name = `${TABLE}${segment}/${topic.name}`;
+    const rows = keyValueStore<unknown, unknown>(this.#undo, { name, codec: this.#boxed, freeze: this.#options.freeze ?? false });
+    this.#stores.set(name, { store: rows, node: undefined });
+    this.#tables.set(`${segment}/${topic.name}`, tableStore(topic, rows));
+  }
+
+  #openRekeys(segment: Segment): void {
+    for (const node of segment.plan.rekeys) {
+      const above = ancestorsOf(this.plan, node);
+      const out: RekeyOut = {
+        node,
+        topicName: rekeyTopic(this.plan.pipeline, node.name),
+        storesAbove: segment.due.filter((due) => above.has(due.node.index)),
+        sent: undefined,
+      };
+      segment.rekeyOuts.push(out);
+      this.#rekeyOutOf.set(node, out);
+    }
+  }
+
+  // ── what the chains ask for ──────────────────────────────────────────────────────────────────────────────────────
+
+  get failed(): boolean {
+    return this.#failure !== undefined;
+  }
+
+  fail(step: string, error: unknown): void {
+    this.#failure ??= { step, error };
+  }
+
+  count(step: string, counter: string, n = 1): void {
+    this.#add(`step/${step}/${counter}`, n);
+  }
+
+  clock(node: PlanNode): { readonly streamTimeMs: number } {
+    const segment = this.segments[node.segment] as Segment;
+    const { lagMs } = node;
+    return {
+      get streamTimeMs() {
+        return segment.timeMs - lagMs;
+      },
+    };
+  }
+
+  keyValueStore<K, V>(node: PlanNode, name: string, codec?: Codec<V>): KeyValueStore<K, V> {
+    const store = keyValueStore<K, V>(this.#undo, { name: storeName(node, name), codec: (codec ?? this.#boxed) as Codec<V>, freeze: this.#options.freeze ?? false });
+    this.#register(node, store);
+    return store;
+  }
+
+  windowStore<K>(node: PlanNode, spec: WindowStoreSpec<K>): WindowStore<K> {
+    const store = windowStore<K>(this.#undo, { ...spec, name: storeName(node, spec.name) }, { boxed: this.#boxed, stepId: node.name });
+    this.#register(node, store);
+    (this.segments[node.segment] as Segment).due.push({ store, node, lagMs: node.lagMs });
+    return store;
+  }
+
+  timers<K>(node: PlanNode, spec: TimersSpec<K>): Timers<K> {
+    const store = timers<K>(this.#undo, { ...spec, name: storeName(node, spec.name) }, { stepId: node.name });
+    this.#register(node, store);
+    (this.segments[node.segment] as Segment).due.push({ store, node, lagMs: node.lagMs });
+    return store;
+  }
+
+  table<K, V>(segment: number, ref: TableRef): TableView<K, V> {
+    const found = this.#tables.get(`${segment}/${ref.topic.name}`);
+    assert(found !== undefined, `the table '${ref.topic.name}' was not planned`);
+    return found as unknown as TableView<K, V>;
+  }
+
+  emit(index: number, out: AnyRec): void {
+    if (this.#failure !== undefined) return;
+    const { topic, partitions } = this.plan.outputs[index] as Plan['outputs'][number];
+    try {
+      if (!Number.isSafeInteger(out.eventTimeMs)) throw new MillraceError('E_EVENT_TIME', `event time ${String(out.eventTimeMs)} is not whole epoch milliseconds`);
+      const key = out.key === null ? null : topic.keyCodec.encode(out.key);
+      const value = out.value === null ? null : topic.codec.encode(out.value);
+      this.#outbox.stage(topic.name, partitions, key, value, out.eventTimeMs, out.headers);
+    } catch (error) {
+      this.fail(`to ${topic.name}`, error);
+    }
+  }
+
+  emitRekeyed(node: PlanNode, out: AnyRec): void {
+    const to = this.#rekeyOutOf.get(node) as RekeyOut;
+    const { partitions } = this.plan.pipeline.options;
+    try {
+      const spec = node.node.kind === 'step' ? node.node.spec : undefined;
+      const key = spec?.rekey?.(out.value, out);
+      const keyBytes = encodeRekeyKey(key);
+      const value = encodeRekeyed(this.#boxed, key, this.partition, out.value);
+      if (to.sent === 'idle') {
+        // Whoever was idle speaks again before its first record, so that nobody's time runs past it.
+        const segment = this.segments[node.segment] as Segment;
+        this.#stageMark(to, Math.min(segment.timeMs - node.lagMs, out.eventTimeMs));
+        this.#endedIdleness.push(to);
+      }
+      this.#outbox.stage(to.topicName, partitions, keyBytes, value, out.eventTimeMs, out.headers);
+    } catch (error) {
+      this.fail(node.name, error);
+    }
+  }
+
+  #stageMark(out: RekeyOut, mark: number | 'idle'): void {
+    const value = encodeMark(this.#boxed, { from: this.partition, timeMs: mark === 'idle' ? null : mark });
+    for (let p = 0; p < this.plan.pipeline.options.partitions; p++) this.#outbox.stageTo(out.topicName, p, null, value, mark === 'idle' ? this.wallMs : mark, noHeaders);
+    out.sent = mark;
+  }
+
+  // ── processing ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Where this task's outputs go from now on: the worker's buffer of the current commit. */
+  writeTo(buffer: OutputBuffer): void {
+    this.#buffer = buffer;
+  }
+
+  /** Works until `recordsMax` records and due calls are done, nothing is at hand, or `expired` says so. Returns how many were done. */
+  run(recordsMax: number, expired: () => boolean): number {
+    let done = 0;
+    for (let s = this.segments.length - 1; s >= 0; s--) {
+      const segment = this.segments[s] as Segment;
+      while (done < recordsMax && this.#step(segment)) {
+        done += 1;
+        if ((done & 15) === 0 && expired()) return done;
+      }
+    }
+    return done;
+  }
+
+  /** One due call or one record of a segment. False when there is neither. */
+  #step(segment: Segment): boolean {
+    const nextDueMs = segment.nextDueMs;
+    if (nextDueMs <= segment.timeMs) return this.#fire(segment);
+    const input = this.#tablesPending.size > 0 ? this.#nextOfTables(segment) : segment.choose();
+    if (input === undefined) return false;
+    if (input.plan.kind === 'rekey') this.#takeRekeyed(segment, input);
+    else if (input.plan.kind === 'table') this.#takeTable(segment, input);
+    else {
+      const timeMs = input.headTimeMs;
+      const refused = this.#refusal(input, timeMs);
+      if (refused !== undefined) this.#refuse(input, refused);
+      else if (this.#skip.size > 0 && this.#skip.has(`${input.plan.topicName}/${input.partition}/${input.headOffset}`)) this.#leaveOut(input);
+      else if (nextDueMs < timeMs && segment.rekeys.length === 0) {
+        // Everything due before this record happens before it; then the record finds the world as of its time.
+        segment.tick(nextDueMs);
+        return this.#fire(segment);
+      } else this.#takeStream(segment, input, timeMs);
+    }
+    return true;
+  }
+
+  #nextOfTables(segment: Segment): Input | undefined {
+    for (const [input, end] of this.#tablesPending) if (input.position >= end) this.#tablesPending.delete(input);
+    if (![...this.#tablesPending.keys()].some((i) => i.plan.segment === segment.plan.index)) return segment.choose();
+    return segment.tables.find((i) => i.batch !== undefined && this.#tablesPending.has(i));
+  }
+
+  #refusal(input: Input, timeMs: number): MillraceError | undefined {
+    const batch = input.batch as RecordBatch;
+    if (timeMs > batch.appendTimeMs + this.plan.pipeline.options.skewMs)
+      return new MillraceError('E_CLOCK_SKEW', `event time ${iso(timeMs)} is more than ${this.plan.pipeline.options.skewMs} ms ahead of its arrival ${iso(batch.appendTimeMs)}`);
+    if (!(timeMs >= 0)) return new MillraceError('E_EVENT_TIME', `event time ${timeMs} is before 1970`);
+    if ((batch.valueStart[input.at] as number) < 0) return new MillraceError('E_NULL_VALUE', `a record of '${input.plan.topicName}' has no value`);
+    return undefined;
+  }
+
+  /** A record nobody may process: it moves no time. A replay refuses it again, so the journal counts it as any other. */
+  #refuse(input: Input, error: MillraceError): void {
+    this.#journal.took(input.plan.index);
+    this.#deadLetterOf(input, { step: 'source', error });
+    this.#add('in', 1);
+    this.#done(input);
+  }
+
+  #leaveOut(input: Input): void {
+    this.#journal.unprocessed(input.plan.index, input.headOffset);
+    this.#deadLetterOf(input, { step: 'source', error: new MillraceError('E_CALLBACK', 'processing this record held the worker up too long, several times') });
+    this.#done(input);
+  }
+
+  #takeStream(segment: Segment, input: Input, timeMs: number): void {
+    const { topic, node } = input.plan;
+    const batch = input.batch as RecordBatch;
+    const i = input.at;
+    const { timeMs: before, ownTimeMs: ownBefore } = segment;
+    this.#undo.begin();
+    try {
+      const codecs = topic as NonNullable<typeof topic>;
+      const keyStart = batch.keyStart[i] as number;
+      if (input.plan.partitions > 1 && i === 0) checkPartition(input, batch);
+      const key = keyStart < 0 ? null : codecs.keyCodec.decode(batch.bytes, keyStart, batch.keyEnd[i] as number);
+      const value = codecs.codec.decode(batch.bytes, batch.valueStart[i] as number, batch.valueEnd[i] as number);
+      segment.took(timeMs);
+      const entry = (this.#entries[segment.plan.index] as Entries).get(node) as Subject<AnyRec>;
+      entry.next(record(key, value, timeMs, batch.headers(i)));
+    } catch (error) {
+      this.fail('source', error);
+    }
+    if (this.#failure !== undefined) {
+      segment.timeMs = before;
+      segment.ownTimeMs = ownBefore;
+    }
+    this.#journal.took(input.plan.index);
+    segment.stirred(this.nowMs);
+    this.#finish(input);
+  }
+
+  #takeTable(segment: Segment, input: Input): void {
+    const batch = input.batch as RecordBatch;
+    const i = input.at;
+    this.#undo.begin();
+    try {
+      const target = this.#tables.get(`${segment.plan.index}/${input.plan.topicName}`) as TableStore;
+      const keyStart = batch.keyStart[i] as number;
+      if (keyStart < 0) throw new MillraceError('E_NULL_KEY', `a record of the table '${input.plan.topicName}' has no key`);
+      if (input.plan.partitions > 1 && i === 0) checkPartition(input, batch);
+      const key = target.topic.keyCodec.decode(batch.bytes, keyStart, batch.keyEnd[i] as number);
+      const valueStart = batch.valueStart[i] as number;
+      target.apply(key, valueStart < 0 ? null : target.topic.codec.decode(batch.bytes, valueStart, batch.valueEnd[i] as number));
+    } catch (error) {
+      this.fail(`table ${input.plan.topicName}`, error);
+    }
+    this.#journal.took(input.plan.index);
+    this.#finish(input);
+  }
+
+  #takeRekeyed(segment: Segment, input: Input): void {
+    const batch = input.batch as RecordBatch;
+    const i = input.at;
+    this.#undo.begin();
+    try {
+      const read = decodeRekeyed(this.#boxed, batch.bytes, batch.keyStart[i] as number, batch.keyEnd[i] as number, batch.valueStart[i] as number, batch.valueEnd[i] as number);
+      if (read.mark !== undefined) {
+        this.#journal.mark(input.plan.index, read.mark);
+        segment.applyMark(input, read.mark);
+        if (read.mark.timeMs !== null) segment.stirred(this.nowMs);
+        this.#done(input);
+        return;
+      }
+      this.#journal.tookFrom(input.plan.index, read.from);
+      const entry = (this.#entries[segment.plan.index] as Entries).get(input.plan.node) as Subject<AnyRec>;
+      entry.next(record(read.key, read.value, batch.timeMs[i] as number, batch.headers(i)));
+    } catch (error) {
+      this.fail('rekey', error);
+    }
+    segment.stirred(this.nowMs);
+    this.#finish(input);
+  }
+
+  /** Settles the record under way: its outputs go out, or all it did is undone and it becomes a dead letter. */
+  #finish(input: Input): void {
+    const failure = this.#failure;
+    if (failure === undefined) {
+      if (!this.#outbox.isEmpty) this.#settle();
+    } else {
+      this.#undoAll();
+      this.#deadLetterOf(input, failure);
+    }
+    this.#add('in', 1);
+    this.#done(input);
+  }
+
+  #done(input: Input): void {
+    this.changed = true;
+    input.advance();
+  }
+
+  #fire(segment: Segment): boolean {
+    const due = segment.nextDue();
+    this.changed = true;
+    this.#undo.begin();
+    try {
+      due.store.fire();
+    } catch (error) {
+      this.fail(due.node.name, error);
+    }
+    const failure = this.#failure;
+    if (failure !== undefined) {
+      this.#undoAll();
+      this.#undo.begin();
+      this.#deadLetterOfDue(due, failure);
+    }
+    if (!this.#outbox.isEmpty) this.#settle();
+    return true;
+  }
+
+  #settle(): void {
+    this.#endedIdleness.length = 0;
+    this.#add('out', this.#outbox.settle(this.#buffer as OutputBuffer));
+  }
+
+  #undoAll(): void {
+    this.#undo.rollback();
+    this.#outbox.drop();
+    for (const out of this.#endedIdleness) out.sent = 'idle';
+    this.#endedIdleness.length = 0;
+    this.#failure = undefined;
+  }
+
+  #deadLetterOf(input: Input, { step, error }: Failure): void {
+    throwIfFatal(error);
+    const batch = input.batch as RecordBatch;
+    const i = input.at;
+    const bytesOf = (start: number, end: number) => (start < 0 ? null : batch.bytes.subarray(start, end));
+    this.#deadLetter(
+      { step, error },
+      { topic: input.plan.topicName, partition: input.partition, offset: input.headOffset, eventTimeMs: batch.timeMs[i] as number },
+      bytesOf(batch.keyStart[i] as number, batch.keyEnd[i] as number),
+      bytesOf(batch.valueStart[i] as number, batch.valueEnd[i] as number),
+      batch.headers(i),
+    );
+  }
+
+  #deadLetterOfDue(due: DueStore, failure: Failure): void {
+    throwIfFatal(failure.error);
+    const dropped = due.store.dropDue();
+    const origin = { topic: `${this.plan.pipeline.id}/${due.node.name}/${dropped.what}`, eventTimeMs: dropped.atMs };
+    this.#deadLetter(failure, origin, encodeRekeyKey(dropped.key), resultCodec.encode(dropped.row as object), noHeaders);
+  }
+
+  #deadLetter(
+    { step, error }: Failure,
+    origin: { topic: string; partition?: number; offset?: number; eventTimeMs: number },
+    key: Uint8Array | null,
+    value: Uint8Array | null,
+    headers: AnyRec['headers'],
+  ): void {
+    const code = codeOf(error);
+    const letter = { code, reason: messageOf(error), pipeline: this.plan.pipeline.id, step, ...origin };
+    this.#outbox.stageTo(DEAD_LETTER_TOPIC, 0, key, value, this.wallMs, deadLetterHeaders(letter, headers));
+    this.#outbox.settle(this.#buffer as OutputBuffer);
+    this.#add(`dead_lettered/${code}`, 1);
+  }
+
+  // ── silence ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Lets silence pass: an idle segment with something due gets a tick. */
+  observe(nowMs: number, drainedAtMs: (topic: string) => number | undefined): void {
+    for (const segment of this.segments) {
+      const tickMs = segment.silence(nowMs, drainedAtMs);
+      if (tickMs !== undefined && segment.nextDueMs <= tickMs && tickMs > segment.timeMs) this.#tick(segment, tickMs);
+    }
+  }
+
+  /** For tests and bounded runs: silence up to `timeMs`, taken as observed. True when something was due by then. */
+  tickAt(segmentIndex: number, timeMs: number): boolean {
+    const segment = this.segments[segmentIndex] as Segment;
+    if (segment.nextDueMs > timeMs || timeMs <= segment.timeMs) return false;
+    this.#tick(segment, timeMs);
+    return true;
+  }
+
+  /** The end of a bounded run for one segment: one tick at the largest due time, else it is idle for good. True when a tick was made. */
+  endSegment(index: number): boolean {
+    const segment = this.segments[index] as Segment;
+    if (this.tickAt(index, segment.largestDueMs())) return true;
+    segment.idle = true;
+    return false;
+  }
+
+  #tick(segment: Segment, timeMs: number): void {
+    this.#journal.tick(segment.plan.index, timeMs);
+    segment.tick(timeMs);
+    this.changed = true;
+  }
+
+  // ── commit ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** True when a mark is due that may be written now. `freely`: the once-a-second limit has passed. */
+  hasMark(freely: boolean): boolean {
+    return this.segments.some((segment) => segment.rekeyOuts.some((out) => this.#markDue(segment, out, freely) !== undefined));
+  }
+
+  #markDue(segment: Segment, out: RekeyOut, freely: boolean): number | 'idle' | undefined {
+    const mark = segment.markFor(out);
+    if (mark === undefined || mark === out.sent) return undefined;
+    const turns = mark === 'idle' || out.sent === 'idle' || out.sent === undefined;
+    if (!turns && (!freely || mark < (out.sent as number))) return undefined;
+    return mark;
+  }
+
+  /** Fixes the bytes of a commit: marks, journal, changed rows, checkpoint. What comes after belongs to the next one. */
+  cut(marksFreely: boolean): TaskCommit {
+    assert(this.#inFlight === undefined && this.#claim !== undefined, `cut of ${this.name} while a commit is under way`);
+    for (const segment of this.segments)
+      for (const out of segment.rekeyOuts) {
+        const mark = this.#markDue(segment, out, marksFreely);
+        if (mark !== undefined) this.#stageMark(out, mark);
+      }
+    const entries = this.#journal.cut();
+    if (entries !== undefined) this.#outbox.stageTo(this.plan.journalTopic, this.partition, null, this.#boxed.encode(entries), this.wallMs, noHeaders);
+    this.#outbox.settle(this.#buffer as OutputBuffer);
+    const state = [...this.#deletions];
+    for (const [name, { store }] of this.#stores) store.cut((key, value) => state.push({ store: name, key, value }));
+    this.#inFlight = this.#checkpoint();
+    this.changed = false;
+    this.#commitNumber += 1;
+    return { claim: this.#claim, commitNumber: this.#commitNumber, checkpoint: encodeCheckpoint(this.#inFlight), state };
+  }
+
+  /** The commit is in the log. Returns the rekey positions below which records may be forgotten. */
+  committed(): readonly { readonly topic: string; readonly partition: number; readonly beforeOffset: number }[] {
+    assert(this.#inFlight !== undefined, `${this.name} was not committing`);
+    const { positions } = this.#inFlight;
+    this.#committed = this.#inFlight;
+    this.#inFlight = undefined;
+    this.#deletions.length = 0;
+    for (const { store } of this.#stores.values()) store.committed();
+    return this.inputs
+      .filter((i) => i.plan.kind === 'rekey' && i.startOffset < (positions[positionName(i)] as number))
+      .map((i) => ({ topic: i.plan.topicName, partition: i.partition, beforeOffset: positions[positionName(i)] as number }));
+  }
+
+  /** The commit did not happen: everything since the last one that did is undone, and will be fetched again. */
+  aborted(): void {
+    const back = this.#committed as Checkpoint;
+    if (this.#inFlight !== undefined) this.#commitNumber -= 1;
+    this.#inFlight = undefined;
+    for (const { store } of this.#stores.values()) store.abort();
+    for (const input of this.inputs) input.reset(back.positions[positionName(input)] as number);
+    this.segments.forEach((segment, i) => {
+      segment.restore(back.segments[i]);
+    });
+    this.#journal.restore(back.sinceJournal);
+    this.#outbox.drop();
+    this.changed = false;
+  }
+
+  get committing(): boolean {
+    return this.#inFlight !== undefined;
+  }
+
+  #checkpoint(): Checkpoint {
+    const { version, partitions } = this.plan.pipeline.options;
+    return {
+      format: 1,
+      version,
+      partitions,
+      positions: Object.fromEntries(this.inputs.map((i) => [positionName(i), i.position])),
+      segments: this.segments.map((s) => s.snapshot()),
+      sinceJournal: this.#journal.since,
+      shapes: Object.fromEntries(
+        [...this.#stores].map(([name, { store, node }]) => [name, { ...store.shape, step: node?.name ?? name, meaning: meaningOf(node) }]),
+      ),
+    };
+  }
+
+  #register(node: PlanNode, store: TaskStore): void {
+    assert(!this.#stores.has(store.name), `two stores are called '${store.name}'`);
+    this.#stores.set(store.name, { store, node });
+  }
+
+  #add(counter: string, n: number): void {
+    this.counters.set(counter, (this.counters.get(counter) ?? 0) + n);
+  }
+}
+
+function storeName(node: PlanNode, name: string): string {
+  return `${node.name}/${name}`;
+}
+
+function positionName(input: Input): string {
+  return `${input.plan.segment}:${input.plan.topicName}/${input.partition}`;
+}
+
+function meaningOf(node: PlanNode | undefined): string {
+  return node?.node.kind === 'step' ? (node.node.spec.shape ?? '') : '';
+}
+
+function iso(timeMs: number): string {
+  return Number.isFinite(timeMs) && Math.abs(timeMs) <= 8.64e15 ? new Date(timeMs).toISOString() : String(timeMs);
+}
+
+/** Errors that are no record's fault end the task instead of blaming one. */
+function throwIfFatal(error: unknown): void {
+  if (error instanceof MillraceError && (error.disposition === 'stop' || error.disposition === 'assert')) throw error;
+}
+
+/** A record of every batch is looked at: another partitioner would scatter a key over tasks without anybody noticing. */
+function checkPartition(input: Input, batch: RecordBatch): void {
+  const start = batch.keyStart[0] as number;
+  if (start < 0) return;
+  const expected = partitionOf(batch.bytes.subarray(start, batch.keyEnd[0] as number), input.plan.partitions);
+  if (expected !== input.partition)
+    throw new MillraceError('E_PARTITIONER', `offset ${batch.baseOffset} of ${input.plan.topicName}/${input.partition} has a key of partition ${expected}`);
+}
+
+function shapeChanged(pipeline: string, step: string, what: string): MillraceError {
+  return new MillraceError(
+    'E_STATE_SHAPE',
+    `pipeline '${pipeline}', step '${step}': ${what}. Choose: (1) give the step a new id, (2) throw its state away with --reset-step ${step}, (3) raise the pipeline's version, which replays the log beside the old one`,
+  );
+}
+
+function ancestorsOf(plan: Plan, node: PlanNode): ReadonlySet<number> {
+  const found = new Set<number>();
+  const visit = (index: number): void => {
+    const at = plan.nodes[index] as PlanNode;
+    if (at.segment !== node.segment || found.has(index)) return;
+    found.add(index);
+    at.parents.forEach(visit);
+  };
+  node.parents.forEach(visit);
+  return found;
+}
