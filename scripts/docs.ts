@@ -1,19 +1,21 @@
 // npm run docs: writes the pages that are made from the code. With --check: says which of them are not fresh.
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { commandLinePage } from './docs/commandLine.ts';
 import { errorsPage } from './docs/errors.ts';
 import { operatorsPage } from './docs/operators.ts';
 import { parseSource, type Source } from './tidy/source.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-function operatorSources(): readonly Source[] {
-  return readdirSync(join(root, 'operators'), { recursive: true, encoding: 'utf8' })
-    .map((name) => `operators/${name.replaceAll('\\', '/')}`)
-    .filter((path) => path.endsWith('.ts'))
-    .sort()
-    .map((path) => parseSource(path, readFileSync(join(root, path), 'utf8')));
+/** The sources a pipeline file's imports may come from. */
+function authoringSources(): ReadonlyMap<string, Source> {
+  const files = ['engine', 'operators', 'codecs', 'ingest', 'sinks'].flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((name) => `${folder}/${name.replaceAll('\\', '/')}`),
+  );
+  const paths = ['index.ts', ...files].filter((path) => path.endsWith('.ts') && existsSync(join(root, path)));
+  return new Map(paths.map((path) => [path, parseSource(path, readFileSync(join(root, path), 'utf8'))]));
 }
 
 function read(path: string): string {
@@ -26,7 +28,8 @@ function read(path: string): string {
 
 const pages: Readonly<Record<string, string>> = {
   'docs/errors.md': errorsPage(),
-  'docs/operators.md': operatorsPage(operatorSources()),
+  'docs/command-line.md': commandLinePage(),
+  'docs/operators.md': operatorsPage(authoringSources()),
 };
 
 for (const [path, text] of Object.entries(pages)) {

@@ -61,15 +61,16 @@ describe('docs/operators.md', () => {
   });
 
   it('shows functions and constants with their signature, and leaves types and the index out', () => {
-    const page = operatorsPage([
-      parseSource(
-        'operators/keep.ts',
-        '// why\n/** Keeps all. */\nexport function keep<V>(value: V): V {\n  return value;\n}\n/** Not shown. */\nexport interface Hidden {}\n',
-      ),
-      parseSource('operators/index.ts', "export { keep } from './keep.ts';\n"),
-    ]);
+    const files = {
+      'index.ts': "export { keep, type Hidden } from './operators/index.ts';\n",
+      'operators/index.ts': "export { keep, type Hidden } from './keep.ts';\n",
+      'operators/keep.ts':
+        '// why\n/** Keeps all. */\nexport function keep<V>(value: V): V {\n  return value;\n}\n/** Not shown. */\nexport interface Hidden {}\n/** Nor this. */\nexport function inner(): void {}\n',
+    };
+    const page = operatorsPage(new Map(Object.entries(files).map(([path, text]) => [path, parseSource(path, text)])));
     expect(page).toContain('## keep\n\nKeeps all.\n\n```ts\nfunction keep<V>(value: V): V\n```');
     expect(page).not.toContain('Hidden');
+    expect(page).not.toContain('inner');
   });
 });
 

@@ -1,6 +1,5 @@
-// docs/operators.md out of the doc comments of operators/*.ts.
-import { basename } from 'node:path/posix';
-import { declaredExports, type Exported } from '../tidy/documented.ts';
+// docs/operators.md out of the doc comments of what import 'millrace' gives.
+import { type Exported, reExports } from '../tidy/documented.ts';
 import type { Source } from '../tidy/source.ts';
 
 /** The labels of house style's doc comment: what follows the prose, set as a block of its own. */
@@ -62,23 +61,43 @@ function section(exported: Exported): readonly string[] {
   ];
 }
 
-/** The whole page, in the order of the alphabet. */
-export function operatorsPage(sources: Iterable<Source>): string {
-  const exported = [...sources]
-    .filter(({ path }) => path.startsWith('operators/') && basename(path) !== 'index.ts')
-    .flatMap((source) => [...declaredExports(source).values()])
-    .filter((one) => signatureOf(one) !== undefined)
-    .sort((a, b) => (a.name < b.name ? -1 : 1));
+/** The parts of the page: heading, and what belongs there by the file it is declared in. The first that fits takes it. */
+const GROUPS: readonly (readonly [heading: string, holds: (path: string) => boolean])[] = [
+  ['Aggregators', (path) => path.startsWith('operators/aggregators/')],
+  ['Windows', (path) => /^operators\/(?:tumbling|hopping|sliding|session|calendar)\.ts$/.test(path)],
+  ['Steps', (path) => path.startsWith('operators/')],
+  ['Topics, streams, pipelines', (path) => path.startsWith('engine/')],
+  ['Codecs', (path) => path.startsWith('codecs/')],
+  ['Sources and targets', (path) => path.startsWith('ingest/') || path.startsWith('sinks/')],
+];
+const ORDER = ['Steps', 'Windows', 'Aggregators', 'Topics, streams, pipelines', 'Codecs', 'Sources and targets'];
+
+/** The whole page: every function of `import 'millrace'`, by group and alphabet. */
+export function operatorsPage(sources: ReadonlyMap<string, Source>): string {
+  const index = sources.get('index.ts');
+  const exported = new Map((index === undefined ? [] : reExports(index, sources)).map((one) => [one.name, one]));
+  const groups = new Map<string, Exported[]>(ORDER.map((heading) => [heading, []]));
+  for (const one of exported.values()) {
+    const group = GROUPS.find(([, holds]) => holds(one.source.path));
+    if (group !== undefined && signatureOf(one) !== undefined) groups.get(group[0])?.push(one);
+  }
+  for (const group of groups.values()) group.sort((a, b) => (a.name < b.name ? -1 : 1));
   return [
     '# Operators',
     '',
-    '<!-- Generated from the doc comments of operators/*.ts by scripts/docs.ts. Do not edit: run `npm run docs`. -->',
+    '<!-- Generated from the doc comments of the code by scripts/docs.ts. Do not edit: run `npm run docs`. -->',
     '',
-    'Each is imported from `millrace`. A callback gets the value first and the record last. An id comes first exactly where something durable is named.',
+    'Everything a pipeline file imports from `millrace`. A callback gets the value first and the record last.',
+    'An id comes first exactly where something durable is named. `Stream` itself has four methods: `pipe`, `branch`, `side`, `to`.',
     'In the examples, `in d1 0s=20 9s=22` means: for key d1, the value 20 at second 0 and 22 at second 9.',
     '',
-    exported.map(({ name }) => `[${name}](#${name.toLowerCase()})`).join(' · '),
-    '',
-    ...exported.flatMap(section),
+    ...[...groups]
+      .filter(([, group]) => group.length > 0)
+      .flatMap(([heading, group]) => [`${heading}: ${group.map(linkTo).join(' · ')}`, '']),
+    ...[...groups].filter(([, group]) => group.length > 0).flatMap(([heading, group]) => [`# ${heading}`, '', ...group.flatMap(section)]),
   ].join('\n');
+}
+
+function linkTo({ name }: Exported): string {
+  return `[${name}](#${name.toLowerCase()})`;
 }

@@ -64,7 +64,7 @@ export function declaredExports(source: Source): ReadonlyMap<string, Exported> {
 }
 
 /** What a file re-exports, followed to the declarations. `export *` is followed too. */
-function reExports(source: Source, sources: ReadonlyMap<string, Source>): readonly Exported[] {
+export function reExports(source: Source, sources: ReadonlyMap<string, Source>): readonly Exported[] {
   const found: Exported[] = [];
   for (const statement of source.program.body) {
     if ((statement.type !== 'ExportNamedDeclaration' && statement.type !== 'ExportAllDeclaration') || statement.source === null) continue;
