@@ -146,7 +146,11 @@ export class Slots implements Undoable {
    * Ends the generation. `write` is called for what is to be stored, `forget` for what was stored and is no more.
    * With `all`, every living slot is written, changed or not.
    */
-  cut(write: (slot: number) => void, forget: (numbers: Float64Array, n: number, objects: unknown[], o: number) => void, all: boolean): void {
+  cut(
+    write: (slot: number) => void,
+    forget: (numbers: Float64Array, n: number, objects: unknown[], o: number) => void,
+    all: boolean,
+  ): void {
     assert(!this.#isCommitting, 'a cut while the one before is still being committed: three generations');
     const log = this.#current;
     for (let i = 0; i < log.count; i++) {

@@ -39,7 +39,8 @@ export function lookupKey(key: unknown): LookupKey {
     case 'object':
       if (key !== null) return key instanceof Uint8Array ? NUL_BYTES + latin1(key) : NUL_JSON + taggedText(key, 'canonical', 'key');
   }
-  if (key === null || key === undefined) throw new MillraceError('E_NULL_KEY', 'a record without a key reached a step that keeps state by key');
+  if (key === null || key === undefined)
+    throw new MillraceError('E_NULL_KEY', 'a record without a key reached a step that keeps state by key');
   throw new MillraceError('E_RESULT', `a key cannot be a ${typeof key}; use a string, number, bigint, boolean, bytes or a plain object`);
 }
 
@@ -51,7 +52,10 @@ export function lookupKey(key: unknown): LookupKey {
 export function checkNewKey(key: LookupKey): void {
   // toWellFormed would cost as much; V8 answers at once for Latin-1 text. The method is younger than our lib setting.
   if (typeof key === 'string' && !(key as string & { isWellFormed(): boolean }).isWellFormed())
-    throw new MillraceError('E_RESULT', `a key holds half a surrogate pair and cannot be written as UTF-8: ${JSON.stringify(key.slice(0, 100))}`);
+    throw new MillraceError(
+      'E_RESULT',
+      `a key holds half a surrogate pair and cannot be written as UTF-8: ${JSON.stringify(key.slice(0, 100))}`,
+    );
 }
 
 /** The key a lookup key stands for. Objects and bytes are made anew: nobody can change a store's key from outside. */
