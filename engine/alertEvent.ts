@@ -7,8 +7,10 @@ export interface AlertEvent {
   /** The id of the alert step. */
   readonly rule: string;
   readonly state: 'pending' | 'firing' | 'resolved';
-  /** When the alert came into this state, by event time. Unit: epoch ms. */
+  /** When what it warns of began: the reading that reached the limit, or the last record before silence. Unit: epoch ms. */
   readonly sinceMs: number;
+  /** When it came into this state, by event time. Unit: epoch ms. */
+  readonly atMs?: number | undefined;
   /** The observation that moved it; undefined when silence did. */
   readonly value: number | undefined;
   readonly severity?: 'low' | 'medium' | 'high' | undefined;

@@ -82,14 +82,23 @@ export function buildChains(host: ChainHost, plan: Plan, segment: PlanSegment): 
 
 /** How many chains hang on a node: child nodes in any segment that are not beyond a rekey, and outputs. */
 function consumersOf(plan: Plan, index: number): number {
-  return plan.nodes.filter((n) => n.parents.includes(index) && n.node.kind !== 'side').length + plan.outputs.filter((o) => o.from === index).length;
+  return (
+    plan.nodes.filter((n) => n.parents.includes(index) && n.node.kind !== 'side').length +
+    plan.outputs.filter((o) => o.from === index).length
+  );
 }
 
 function rekey(host: ChainHost, node: PlanNode, record: AnyRec): void {
   if (!host.failed) host.emitRekeyed(node, record);
 }
 
-function fork(host: ChainHost, node: PlanNode, ways: Readonly<Record<string, (value: unknown) => boolean>>, to: ReadonlyMap<string, Subject<AnyRec>>, record: AnyRec): void {
+function fork(
+  host: ChainHost,
+  node: PlanNode,
+  ways: Readonly<Record<string, (value: unknown) => boolean>>,
+  to: ReadonlyMap<string, Subject<AnyRec>>,
+  record: AnyRec,
+): void {
   if (host.failed) return;
   try {
     const way = Object.keys(ways).find((name) => ways[name]?.(record.value)) ?? 'rest';
@@ -121,4 +130,3 @@ function contextOf(host: ChainHost, plan: Plan, node: PlanNode, sides: Map<strin
     count: (counter, n = 1) => host.count(name, counter, n),
   };
 }
-

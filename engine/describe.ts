@@ -35,7 +35,9 @@ function outputLabel(plan: Plan, output: Plan['outputs'][number]): string {
 
 function asText(plan: Plan): string {
   const { id, options } = plan.pipeline;
-  const lines = [`pipeline ${id} v${options.version} · ${options.partitions} partition${options.partitions === 1 ? '' : 's'} · commit every ${formatMs(options.commitEveryMs)}`];
+  const lines = [
+    `pipeline ${id} v${options.version} · ${options.partitions} partition${options.partitions === 1 ? '' : 's'} · commit every ${formatMs(options.commitEveryMs)}`,
+  ];
   const seen = new Set<number>();
   const print = (index: number, depth: number): void => {
     const node = plan.nodes[index] as PlanNode;
@@ -52,7 +54,8 @@ function asText(plan: Plan): string {
   for (const segment of plan.segments) {
     lines.push('', `segment ${segment.index + 1}`);
     for (const input of segment.inputs) {
-      if (input.kind === 'table') lines.push(`  table ${input.topicName}${input.topic?.seed === undefined ? '' : ` ← ${input.topic.seed}`}`);
+      if (input.kind === 'table')
+        lines.push(`  table ${input.topicName}${input.topic?.seed === undefined ? '' : ` ← ${input.topic.seed}`}`);
       else if (input.kind === 'stream') print(input.node, 1);
       else {
         lines.push(`  from ${input.topicName}`);
@@ -68,7 +71,12 @@ function asMermaid(plan: Plan): string {
   const lines = ['flowchart LR'];
   for (const segment of plan.segments) {
     lines.push(`  subgraph s${segment.index}["segment ${segment.index + 1}"]`);
-    for (const node of segment.nodes) lines.push(node.node.kind === 'source' ? `    n${node.index}[("${escape(labelOf(plan, node))}")]` : `    n${node.index}["${escape(labelOf(plan, node))}"]`);
+    for (const node of segment.nodes)
+      lines.push(
+        node.node.kind === 'source'
+          ? `    n${node.index}[("${escape(labelOf(plan, node))}")]`
+          : `    n${node.index}["${escape(labelOf(plan, node))}"]`,
+      );
     for (const input of segment.inputs) if (input.kind === 'table') lines.push(`    t${input.index}[("table ${escape(input.topicName)}")]`);
     lines.push('  end');
   }
@@ -76,7 +84,12 @@ function asMermaid(plan: Plan): string {
   for (const input of plan.inputs)
     if (input.kind === 'table')
       for (const node of plan.nodes)
-        if (node.segment === input.segment && node.node.kind === 'step' && node.node.spec.tables?.some((t) => t.topic.name === input.topicName)) lines.push(`  t${input.index} -.-> n${node.index}`);
+        if (
+          node.segment === input.segment &&
+          node.node.kind === 'step' &&
+          node.node.spec.tables?.some((t) => t.topic.name === input.topicName)
+        )
+          lines.push(`  t${input.index} -.-> n${node.index}`);
   plan.outputs.forEach((output, i) => lines.push(`  n${output.from} --> o${i}>"${escape(outputLabel(plan, output).slice(2))}"]`));
   return `${lines.join('\n')}\n`;
 }
@@ -88,7 +101,13 @@ function asJson(plan: Plan): object {
     options,
     segments: plan.segments.map((segment) => ({
       inputs: segment.inputs.map(({ kind, topicName, partitions }) => ({ kind, topic: topicName, partitions })),
-      nodes: segment.nodes.map((node) => ({ index: node.index, name: node.name, label: labelOf(plan, node), parents: node.parents, lagMs: node.lagMs })),
+      nodes: segment.nodes.map((node) => ({
+        index: node.index,
+        name: node.name,
+        label: labelOf(plan, node),
+        parents: node.parents,
+        lagMs: node.lagMs,
+      })),
     })),
     outputs: plan.outputs.map((output) => ({ from: output.from, topic: output.topic.name, partitions: output.partitions })),
     tables: plan.tables.map(({ topic, table }) => ({ topic: topic.name, ...table })),

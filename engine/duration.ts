@@ -35,7 +35,13 @@ export function formatMs(ms: number): string {
   if (!Number.isFinite(ms)) return String(ms);
   const parts: string[] = [];
   let rest = ms;
-  for (const [size, unit] of [[86_400_000, 'd'], [3_600_000, 'h'], [60_000, 'm'], [1_000, 's'], [1, 'ms']] as const) {
+  for (const [size, unit] of [
+    [86_400_000, 'd'],
+    [3_600_000, 'h'],
+    [60_000, 'm'],
+    [1_000, 's'],
+    [1, 'ms'],
+  ] as const) {
     const n = Math.floor(rest / size);
     if (n > 0) parts.push(`${n}${unit}`);
     rest -= n * size;

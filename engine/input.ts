@@ -9,6 +9,8 @@ const QUEUED_BYTES_MAX = 8 << 20;
 export class Input {
   readonly plan: PlanInput;
   readonly partition: number;
+  /** Place among the task's inputs: what the journal calls it. */
+  readonly index: number;
   /** Offset of the next record to take. */
   position = 0;
   endOffset = 0;
@@ -22,9 +24,10 @@ export class Input {
   readonly #queue: RecordBatch[] = [];
   #queuedBytes = 0;
 
-  constructor(plan: PlanInput, partition: number) {
+  constructor(plan: PlanInput, partition: number, index: number) {
     this.plan = plan;
     this.partition = partition;
+    this.index = index;
   }
 
   /** Event time of the head record. Only while `batch` is set. */

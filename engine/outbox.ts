@@ -23,7 +23,8 @@ export class Outbox {
   /** Errors: E_TOO_LARGE, and then nothing was staged. */
   stage(topic: string, partitions: number, key: Uint8Array | null, value: Uint8Array | null, timeMs: number, headers: Headers): void {
     const bytes = (key?.length ?? 0) + (value?.length ?? 0);
-    if (bytes > RECORD_BYTES_MAX) throw new MillraceError('E_TOO_LARGE', `a record for '${topic}' has ${bytes} bytes; ${RECORD_BYTES_MAX} is the most`);
+    if (bytes > RECORD_BYTES_MAX)
+      throw new MillraceError('E_TOO_LARGE', `a record for '${topic}' has ${bytes} bytes; ${RECORD_BYTES_MAX} is the most`);
     this.#pending.push({ topic, partition: partitionOf(key, partitions), key, value, timeMs, headers });
   }
 

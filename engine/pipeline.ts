@@ -40,7 +40,8 @@ export function pipeline(id: string, outputs: readonly Output[], options: Pipeli
   if (!Array.isArray(outputs) || outputs.length === 0)
     throw new MillraceError('E_PIPELINE', `pipeline '${id}': needs at least one output, e.g. stream.to(duckdb('t'))`);
   outputs.forEach((output, i) => {
-    if (output?.kind !== 'output') throw new MillraceError('E_PIPELINE', `pipeline '${id}': output ${i + 1} is not one; end it with .to(…)`);
+    if (output?.kind !== 'output')
+      throw new MillraceError('E_PIPELINE', `pipeline '${id}': output ${i + 1} is not one; end it with .to(…)`);
   });
   for (const [name, value] of Object.entries(options)) {
     if (!Object.hasOwn(DEFAULTS, name))

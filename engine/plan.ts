@@ -103,7 +103,11 @@ export function planOf(pipeline: Pipeline): Plan {
   const tables: PlannedTable[] = [];
   for (const output of pipeline.outputs) {
     const { topic, table } = output.target.resolve(pipeline.id);
-    outputs.push({ from: indexOf.get(canonical(ends.get(output) as Node)) as number, topic, partitions: topic.partitions ?? pipeline.options.partitions });
+    outputs.push({
+      from: indexOf.get(canonical(ends.get(output) as Node)) as number,
+      topic,
+      partitions: topic.partitions ?? pipeline.options.partitions,
+    });
     if (table !== undefined && !tables.some((t) => t.topic.name === topic.name)) tables.push({ topic, table });
   }
   checkNoCycle(pipeline, inputs, outputs);
@@ -165,7 +169,10 @@ function topologicalOrder(ends: readonly Node[]): Node[] {
 }
 
 function conflict(name: string): MillraceError {
-  return new MillraceError('E_TOPIC_CONFLICT', `topic '${name}' is declared twice in this pipeline; declare it once and use that value everywhere`);
+  return new MillraceError(
+    'E_TOPIC_CONFLICT',
+    `topic '${name}' is declared twice in this pipeline; declare it once and use that value everywhere`,
+  );
 }
 
 /** A name per node. Ids given by the user must be unique; nodes without one are named by kind and place. */
@@ -185,7 +192,10 @@ function nameSteps(pipeline: Pipeline, order: readonly Node[]): Map<Node, string
     if (typeof id !== 'string' || !ID.test(id) || id.length > 60)
       throw new MillraceError('E_PIPELINE', `pipeline '${pipeline.id}': ${kind} id '${String(id)}': use kebab-case, at most 60 characters`);
     if (taken.has(id))
-      throw new MillraceError('E_PIPELINE', `pipeline '${pipeline.id}': the id '${id}' is used twice; ids name stored state, so give one ${kind} another`);
+      throw new MillraceError(
+        'E_PIPELINE',
+        `pipeline '${pipeline.id}': the id '${id}' is used twice; ids name stored state, so give one ${kind} another`,
+      );
     taken.add(id);
     names.set(node, id);
   }
@@ -222,7 +232,10 @@ function segmentsOf(order: readonly Node[]): Map<Node, number> {
       for (const parent of parentsOf(node).map(canonical)) {
         const above = (depth.get(find(parent)) ?? 0) + (isRekey(parent) ? 1 : 0);
         if (isRekey(parent) && find(parent) === own)
-          throw new MillraceError('E_PIPELINE', 'a stream is merged with its own rekeyed form: time could never move; give the rekeyed part a sink of its own');
+          throw new MillraceError(
+            'E_PIPELINE',
+            'a stream is merged with its own rekeyed form: time could never move; give the rekeyed part a sink of its own',
+          );
         if (above > (depth.get(own) ?? 0)) {
           depth.set(own, above);
           moved = true;
@@ -241,10 +254,13 @@ function placeNodes(order: readonly Node[], names: Map<Node, string>, segmentOf:
   for (const node of order) {
     const parents = parentsOf(node).map((parent) => indexOf.get(canonical(parent)) as number);
     // Grace adds up along a path: a window below a window waits for both. Behind a rekey it starts again, for marks took it off.
-    const lagMs = Math.max(0, ...parents.map((p) => {
-      const parent = nodes[p] as PlanNode;
-      return isRekey(parent.node) ? 0 : parent.lagMs + (parent.node.kind === 'step' ? (parent.node.spec.graceMs ?? 0) : 0);
-    }));
+    const lagMs = Math.max(
+      0,
+      ...parents.map((p) => {
+        const parent = nodes[p] as PlanNode;
+        return isRekey(parent.node) ? 0 : parent.lagMs + (parent.node.kind === 'step' ? (parent.node.spec.graceMs ?? 0) : 0);
+      }),
+    );
     indexOf.set(node, nodes.length);
     nodes.push({ index: nodes.length, node, segment: segmentOf.get(node) as number, parents, name: names.get(node) as string, lagMs });
   }
@@ -257,13 +273,27 @@ function inputsOf(pipeline: Pipeline, nodes: readonly PlanNode[]): PlanInput[] {
   const read = new Map<string, { topic: Topic<any, any>; as: string }>();
   for (const { node, index, segment, name } of nodes) {
     if (node.kind === 'source') {
-      add({ kind: 'stream', segment, topicName: node.topic.name, partitions: checkedPartitions(pipeline, node.topic), topic: node.topic, node: index });
+      add({
+        kind: 'stream',
+        segment,
+        topicName: node.topic.name,
+        partitions: checkedPartitions(pipeline, node.topic),
+        topic: node.topic,
+        node: index,
+      });
       read.set(node.topic.name, { topic: node.topic, as: 'stream' });
     }
     if (isRekey(node)) {
       const reader = nodes.find((n) => n.parents.includes(index));
       if (reader !== undefined)
-        add({ kind: 'rekey', segment: reader.segment, topicName: rekeyTopic(pipeline, name), partitions: pipeline.options.partitions, topic: undefined, node: index });
+        add({
+          kind: 'rekey',
+          segment: reader.segment,
+          topicName: rekeyTopic(pipeline, name),
+          partitions: pipeline.options.partitions,
+          topic: undefined,
+          node: index,
+        });
     }
   }
   for (const { node, segment } of nodes) {
@@ -272,7 +302,10 @@ function inputsOf(pipeline: Pipeline, nodes: readonly PlanNode[]): PlanInput[] {
       const known = read.get(ref.name);
       if (known !== undefined && known.topic !== ref) throw conflict(ref.name);
       if (known?.as === 'stream')
-        throw new MillraceError('E_PIPELINE', `pipeline '${pipeline.id}': topic '${ref.name}' is read both as a stream and as a table; use two topics`);
+        throw new MillraceError(
+          'E_PIPELINE',
+          `pipeline '${pipeline.id}': topic '${ref.name}' is read both as a stream and as a table; use two topics`,
+        );
       read.set(ref.name, { topic: ref, as: 'table' });
       if (inputs.some((i) => i.kind === 'table' && i.segment === segment && i.topicName === ref.name)) continue;
       add({ kind: 'table', segment, topicName: ref.name, partitions: checkedPartitions(pipeline, ref), topic: ref, node: -1 });
@@ -298,7 +331,10 @@ function checkedPartitions(pipeline: Pipeline, topic: Topic<any, any>): number {
 function checkNoCycle(pipeline: Pipeline, inputs: readonly PlanInput[], outputs: readonly PlanOutput[]): void {
   for (const { topic } of outputs)
     if (inputs.some((i) => i.topicName === topic.name))
-      throw new MillraceError('E_PIPELINE', `pipeline '${pipeline.id}' writes to '${topic.name}', which it also reads: a cycle; write to another topic`);
+      throw new MillraceError(
+        'E_PIPELINE',
+        `pipeline '${pipeline.id}' writes to '${topic.name}', which it also reads: a cycle; write to another topic`,
+      );
 }
 
 function topicsOf(pipeline: Pipeline, inputs: readonly PlanInput[], outputs: readonly PlanOutput[], journalTopic: string): PlannedTopic[] {
@@ -307,7 +343,8 @@ function topicsOf(pipeline: Pipeline, inputs: readonly PlanInput[], outputs: rea
     if (topic !== undefined) checkCodecs(pipeline, topic);
     checkTopicName(name);
     const known = found.get(name);
-    if (known?.topic !== undefined && topic !== undefined && known.topic !== topic && known.role === role && role !== 'result') throw conflict(name);
+    if (known?.topic !== undefined && topic !== undefined && known.topic !== topic && known.role === role && role !== 'result')
+      throw conflict(name);
     if (known !== undefined) return;
     const spec: TopicSpec = { name, partitions, cleanup: topic?.compact ? 'compact' : 'delete', keepMs: topic?.keepMs ?? keepMs };
     found.set(name, topic === undefined ? { spec, role } : { spec, role, topic });
@@ -323,7 +360,13 @@ function topicsOf(pipeline: Pipeline, inputs: readonly PlanInput[], outputs: rea
 }
 
 function checkCodecs(pipeline: Pipeline, topic: Topic<any, any>): void {
-  for (const [what, codec] of [['value', topic.codec], ['key', topic.keyCodec]] as const)
+  for (const [what, codec] of [
+    ['value', topic.codec],
+    ['key', topic.keyCodec],
+  ] as const)
     if (typeof codec?.encode !== 'function' || typeof codec?.decode !== 'function')
-      throw new MillraceError('E_PIPELINE', `pipeline '${pipeline.id}': topic '${topic.name}' has no ${what} codec; e.g. topic('${topic.name}', json(schema))`);
+      throw new MillraceError(
+        'E_PIPELINE',
+        `pipeline '${pipeline.id}': topic '${topic.name}' has no ${what} codec; e.g. topic('${topic.name}', json(schema))`,
+      );
 }

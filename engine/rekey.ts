@@ -39,10 +39,19 @@ export function encodeMark(boxed: Codec<unknown>, mark: Mark): Uint8Array {
   return boxed.encode([MARK, mark.from, mark.timeMs]);
 }
 
-export type Rekeyed = { readonly mark: Mark } | { readonly mark: undefined; readonly from: number; readonly key: unknown; readonly value: unknown };
+export type Rekeyed =
+  | { readonly mark: Mark }
+  | { readonly mark: undefined; readonly from: number; readonly key: unknown; readonly value: unknown };
 
 /** Reads either back. */
-export function decodeRekeyed(boxed: Codec<unknown>, bytes: Buffer, keyStart: number, keyEnd: number, valueStart: number, valueEnd: number): Rekeyed {
+export function decodeRekeyed(
+  boxed: Codec<unknown>,
+  bytes: Buffer,
+  keyStart: number,
+  keyEnd: number,
+  valueStart: number,
+  valueEnd: number,
+): Rekeyed {
   const [how, from, rest] = boxed.decode(bytes, valueStart, valueEnd) as [number, number, unknown];
   if (how === MARK) return { mark: { from, timeMs: rest as number | null } };
   if (keyStart < 0) throw new MillraceError('E_CORRUPT', 'a rekeyed record has no key');

@@ -61,7 +61,11 @@ export class Segment {
     this.tables = inputs.filter((i) => i.plan.kind === 'table');
     this.rekeys = inputs.filter((i) => i.plan.kind === 'rekey');
     this.#idleAfterMs = idleAfterMs;
-    this.#upstreams = this.rekeys.map((input) => ({ input, timeMs: new Float64Array(upstreamTasks).fill(NEVER), idle: new Uint8Array(upstreamTasks) }));
+    this.#upstreams = this.rekeys.map((input) => ({
+      input,
+      timeMs: new Float64Array(upstreamTasks).fill(NEVER),
+      idle: new Uint8Array(upstreamTasks),
+    }));
   }
 
   /** Segment time at which the next row or timer is due; Infinity when none is. */
@@ -77,7 +81,8 @@ export class Segment {
   /** The store whose turn it is: earliest first, upstream first among equals. */
   nextDue(): DueStore {
     let first: DueStore | undefined;
-    for (const due of this.due) if (first === undefined || due.store.nextDueMs + due.lagMs < first.store.nextDueMs + first.lagMs) first = due;
+    for (const due of this.due)
+      if (first === undefined || due.store.nextDueMs + due.lagMs < first.store.nextDueMs + first.lagMs) first = due;
     assert(first !== undefined, 'nextDue: nothing is due');
     return first;
   }
@@ -100,7 +105,10 @@ export class Segment {
   /** Upstream time: the minimum over the upstreams that are not idle. */
   applyMark(input: Input, mark: Mark): void {
     const upstreams = this.#upstreams.find((u) => u.input === input);
-    assert(upstreams !== undefined && mark.from < upstreams.timeMs.length, `a mark from task ${mark.from}, which the pipeline does not have`);
+    assert(
+      upstreams !== undefined && mark.from < upstreams.timeMs.length,
+      `a mark from task ${mark.from}, which the pipeline does not have`,
+    );
     if (mark.timeMs === null) upstreams.idle[mark.from] = 1;
     else {
       upstreams.idle[mark.from] = 0;
@@ -111,7 +119,8 @@ export class Segment {
 
   #recompute(): void {
     let least = Number.POSITIVE_INFINITY;
-    for (const { timeMs, idle } of this.#upstreams) for (let i = 0; i < timeMs.length; i++) if (idle[i] === 0 && (timeMs[i] as number) < least) least = timeMs[i] as number;
+    for (const { timeMs, idle } of this.#upstreams)
+      for (let i = 0; i < timeMs.length; i++) if (idle[i] === 0 && (timeMs[i] as number) < least) least = timeMs[i] as number;
     if (this.streams.length > 0 && !this.#ownIdle && this.ownTimeMs < least) least = this.ownTimeMs;
     if (least !== Number.POSITIVE_INFINITY && least > this.timeMs) this.timeMs = least;
   }
@@ -129,7 +138,8 @@ export class Segment {
   silence(nowMs: number, drainedAtMs: (topic: string) => number | undefined): number | undefined {
     if (this.#lastRecordAtMs === NEVER) this.#lastRecordAtMs = nowMs;
     let oldest = Number.POSITIVE_INFINITY;
-    for (const input of this.streams) oldest = Math.min(oldest, input.drained ? input.drainedAtMs : NEVER, drainedAtMs(input.plan.topicName) ?? NEVER);
+    for (const input of this.streams)
+      oldest = Math.min(oldest, input.drained ? input.drainedAtMs : NEVER, drainedAtMs(input.plan.topicName) ?? NEVER);
     for (const input of this.rekeys) oldest = Math.min(oldest, input.drained ? input.drainedAtMs : NEVER);
     if (oldest < this.#lastRecordAtMs + this.#idleAfterMs) return undefined;
     if (!this.#ownIdle) {
@@ -163,12 +173,15 @@ export class Segment {
     const streamMark = this.timeMs - out.node.lagMs;
     if (!this.idle) return this.timeMs === NEVER ? undefined : streamMark;
     let emits = Number.POSITIVE_INFINITY;
-    for (const { store, node } of out.storesAbove) emits = Math.min(emits, store.nextDueMs - (node.node.kind === 'step' ? (node.node.spec.graceMs ?? 0) : 0) - 1);
+    for (const { store, node } of out.storesAbove)
+      emits = Math.min(emits, store.nextDueMs - (node.node.kind === 'step' ? (node.node.spec.graceMs ?? 0) : 0) - 1);
     return emits === Number.POSITIVE_INFINITY ? 'idle' : Math.max(streamMark, emits);
   }
 
   snapshot(): SegmentSnapshot {
-    const marks = this.#upstreams.map(({ input, timeMs, idle }) => [input.plan.topicName, Array.from(timeMs, (t, i) => (idle[i] === 1 ? 'idle' : time.write(t)))] as const);
+    const marks = this.#upstreams.map(
+      ({ input, timeMs, idle }) => [input.plan.topicName, Array.from(timeMs, (t, i) => (idle[i] === 1 ? 'idle' : time.write(t)))] as const,
+    );
     return {
       timeMs: time.write(this.timeMs),
       ownTimeMs: time.write(this.ownTimeMs),

@@ -29,11 +29,46 @@ export interface Stream<out K, out V, out S = {}> {
   pipe<B1, S1>(a: Step<Rec<K, V>, B1, S1>): StreamOf<B1, S1>;
   pipe<B1, B2, S2>(a: Step<Rec<K, V>, B1, unknown>, b: Step<B1, B2, S2>): StreamOf<B2, S2>;
   pipe<B1, B2, B3, S3>(a: Step<Rec<K, V>, B1, unknown>, b: Step<B1, B2, unknown>, c: Step<B2, B3, S3>): StreamOf<B3, S3>;
-  pipe<B1, B2, B3, B4, S4>(a: Step<Rec<K, V>, B1, unknown>, b: Step<B1, B2, unknown>, c: Step<B2, B3, unknown>, d: Step<B3, B4, S4>): StreamOf<B4, S4>;
-  pipe<B1, B2, B3, B4, B5, S5>(a: Step<Rec<K, V>, B1, unknown>, b: Step<B1, B2, unknown>, c: Step<B2, B3, unknown>, d: Step<B3, B4, unknown>, e: Step<B4, B5, S5>): StreamOf<B5, S5>;
-  pipe<B1, B2, B3, B4, B5, B6, S6>(a: Step<Rec<K, V>, B1, unknown>, b: Step<B1, B2, unknown>, c: Step<B2, B3, unknown>, d: Step<B3, B4, unknown>, e: Step<B4, B5, unknown>, f: Step<B5, B6, S6>): StreamOf<B6, S6>;
-  pipe<B1, B2, B3, B4, B5, B6, B7, S7>(a: Step<Rec<K, V>, B1, unknown>, b: Step<B1, B2, unknown>, c: Step<B2, B3, unknown>, d: Step<B3, B4, unknown>, e: Step<B4, B5, unknown>, f: Step<B5, B6, unknown>, g: Step<B6, B7, S7>): StreamOf<B7, S7>;
-  pipe<B1, B2, B3, B4, B5, B6, B7, B8, S8>(a: Step<Rec<K, V>, B1, unknown>, b: Step<B1, B2, unknown>, c: Step<B2, B3, unknown>, d: Step<B3, B4, unknown>, e: Step<B4, B5, unknown>, f: Step<B5, B6, unknown>, g: Step<B6, B7, unknown>, h: Step<B7, B8, S8>): StreamOf<B8, S8>;
+  pipe<B1, B2, B3, B4, S4>(
+    a: Step<Rec<K, V>, B1, unknown>,
+    b: Step<B1, B2, unknown>,
+    c: Step<B2, B3, unknown>,
+    d: Step<B3, B4, S4>,
+  ): StreamOf<B4, S4>;
+  pipe<B1, B2, B3, B4, B5, S5>(
+    a: Step<Rec<K, V>, B1, unknown>,
+    b: Step<B1, B2, unknown>,
+    c: Step<B2, B3, unknown>,
+    d: Step<B3, B4, unknown>,
+    e: Step<B4, B5, S5>,
+  ): StreamOf<B5, S5>;
+  pipe<B1, B2, B3, B4, B5, B6, S6>(
+    a: Step<Rec<K, V>, B1, unknown>,
+    b: Step<B1, B2, unknown>,
+    c: Step<B2, B3, unknown>,
+    d: Step<B3, B4, unknown>,
+    e: Step<B4, B5, unknown>,
+    f: Step<B5, B6, S6>,
+  ): StreamOf<B6, S6>;
+  pipe<B1, B2, B3, B4, B5, B6, B7, S7>(
+    a: Step<Rec<K, V>, B1, unknown>,
+    b: Step<B1, B2, unknown>,
+    c: Step<B2, B3, unknown>,
+    d: Step<B3, B4, unknown>,
+    e: Step<B4, B5, unknown>,
+    f: Step<B5, B6, unknown>,
+    g: Step<B6, B7, S7>,
+  ): StreamOf<B7, S7>;
+  pipe<B1, B2, B3, B4, B5, B6, B7, B8, S8>(
+    a: Step<Rec<K, V>, B1, unknown>,
+    b: Step<B1, B2, unknown>,
+    c: Step<B2, B3, unknown>,
+    d: Step<B3, B4, unknown>,
+    e: Step<B4, B5, unknown>,
+    f: Step<B5, B6, unknown>,
+    g: Step<B6, B7, unknown>,
+    h: Step<B7, B8, S8>,
+  ): StreamOf<B8, S8>;
   /** Splits by the first predicate that holds, in the order written; `rest` is what none took. */
   branch<N extends string>(ways: { readonly [Name in N]: (value: V) => boolean }): { readonly [Name in N | 'rest']: Stream<K, V> };
   /** A side output of the last step, e.g. `late`. */
@@ -60,13 +95,19 @@ function streamAt(node: Node): Stream<any, any, any> {
     pipe: (...steps: readonly Step<any, any, any>[]) =>
       streamAt(steps.reduce<Node>((from, { spec }) => Object.freeze({ kind: 'step', from, spec }), node)),
     branch: (ways: Readonly<Record<string, (value: any) => boolean>>) => {
-      if (Object.hasOwn(ways, 'rest')) throw new MillraceError('E_PIPELINE', "branch: 'rest' is what no other way took; give the way another name");
+      if (Object.hasOwn(ways, 'rest'))
+        throw new MillraceError('E_PIPELINE', "branch: 'rest' is what no other way took; give the way another name");
       const fork = Object.freeze({ kind: 'fork', from: node, ways } as const);
-      return Object.fromEntries([...Object.keys(ways), 'rest'].map((way) => [way, streamAt(Object.freeze({ kind: 'way', from: fork, way }))]));
+      return Object.fromEntries(
+        [...Object.keys(ways), 'rest'].map((way) => [way, streamAt(Object.freeze({ kind: 'way', from: fork, way }))]),
+      );
     },
     side: (name: PropertyKey) => {
       if (node.kind !== 'step' || !node.spec.sides?.includes(String(name)))
-        throw new MillraceError('E_PIPELINE', `side '${String(name)}': the last step has ${node.kind === 'step' && node.spec.sides ? node.spec.sides.map((s) => `'${s}'`).join(', ') : 'no side outputs'}`);
+        throw new MillraceError(
+          'E_PIPELINE',
+          `side '${String(name)}': the last step has ${node.kind === 'step' && node.spec.sides ? node.spec.sides.map((s) => `'${s}'`).join(', ') : 'no side outputs'}`,
+        );
       return streamAt(Object.freeze({ kind: 'side', from: node, side: String(name) }));
     },
     to: (target: Target<any, any>): Output => Object.freeze({ kind: 'output', from: node, target }),

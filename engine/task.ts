@@ -5,14 +5,15 @@ import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoin
 import { DEAD_LETTER_TOPIC, deadLetterHeaders } from './deadLetter.ts';
 import { assert, codeOf, MillraceError, messageOf } from './errors.ts';
 import { Input } from './input.ts';
-import { Journal } from './journal.ts';
+import { Journal, type JournalEntry } from './journal.ts';
 import { keyValueStore } from './keyValueStore.ts';
 import { Outbox } from './outbox.ts';
 import { partitionOf } from './partitioner.ts';
 import { type Plan, type PlanNode, rekeyTopic, taskGroup } from './plan.ts';
 import type { OutputBuffer, RecordBatch, StateRow, TaskClaim, TaskCommit } from './ports.ts';
 import { noHeaders, record } from './record.ts';
-import { decodeRekeyed, encodeMark, encodeRekeyed, encodeRekeyKey } from './rekey.ts';
+import { decodeRekeyed, encodeMark, encodeRekeyed, encodeRekeyKey, type Mark } from './rekey.ts';
+import { type Place, Replay } from './replay.ts';
 import { resultCodec } from './resultCodec.ts';
 import { type DueStore, type RekeyOut, Segment } from './segment.ts';
 import type { AnyRec, TableRef } from './step.ts';
@@ -32,12 +33,14 @@ export interface TaskOptions {
   readonly freeze?: boolean;
   /** Steps whose stored state is thrown away at opening. */
   readonly resetSteps?: readonly string[];
+  /** The journal of an earlier run: what it says is done again, and nothing is decided anew. */
+  readonly replay?: Iterable<JournalEntry>;
   /** Records to dead-letter without trying: they held the worker up too often. */
   readonly skip?: readonly { readonly topic: string; readonly partition: number; readonly offset: number }[];
 }
 
 /** Adds to a named count of the task: `in`, `out`, `dead_lettered/E_SCHEMA`, `late`… */
-export type Counters = Map<string, number>;
+type Counters = Map<string, number>;
 
 interface Failure {
   readonly step: string;
@@ -56,12 +59,15 @@ export class Task implements ChainHost {
   readonly partition: number;
   readonly inputs: readonly Input[];
   readonly segments: readonly Segment[];
-  readonly counters: Counters = new Map();
   /** Set by the worker before each slice. Unit: monotonic ms, epoch ms. */
   nowMs = 0;
   wallMs = 0;
   /** Something was taken, fired or ticked since the last cut. */
   changed = false;
+  /** Records taken and sent: counted apart from the rest, for they move with every record. */
+  #taken = 0;
+  #sent = 0;
+  readonly #counters: Counters = new Map();
   readonly #options: TaskOptions;
   readonly #boxed: Codec<unknown>;
   readonly #undo = new UndoLog();
@@ -72,6 +78,7 @@ export class Task implements ChainHost {
   readonly #journal: Journal;
   readonly #tablesPending = new Map<Input, number>();
   readonly #skip: ReadonlySet<string>;
+  readonly #replay: Replay | undefined;
   readonly #rekeyOutOf = new Map<PlanNode, RekeyOut>();
   #buffer: OutputBuffer | undefined;
   #failure: Failure | undefined;
@@ -90,19 +97,36 @@ export class Task implements ChainHost {
     this.partition = partition;
     this.#boxed = options.boxed;
     this.#skip = new Set((options.skip ?? []).map((s) => `${s.topic}/${s.partition}/${s.offset}`));
+    this.#replay = options.replay === undefined ? undefined : new Replay(options.replay, options.boxed);
     const { partitions, idleAfterMs } = plan.pipeline.options;
-    this.inputs = plan.inputs.flatMap((input) =>
-      Array.from({ length: input.partitions / partitions }, (_, i) => new Input(input, partition + i * partitions)),
-    );
+    this.inputs = plan.inputs
+      .flatMap((input) =>
+        Array.from({ length: input.partitions / partitions }, (_, i) => ({ input, partition: partition + i * partitions })),
+      )
+      .map((at, index) => new Input(at.input, at.partition, index));
     this.#journal = new Journal(this.inputs.length);
-    this.segments = plan.segments.map((s) => new Segment(s, this.inputs.filter((i) => i.plan.segment === s.index), partitions, idleAfterMs));
-    for (const input of plan.inputs) if (input.kind === 'table') this.#openTable(input.segment, input.topic as NonNullable<typeof input.topic>);
+    this.segments = plan.segments.map(
+      (s) =>
+        new Segment(
+          s,
+          this.inputs.filter((i) => i.plan.segment === s.index),
+          partitions,
+          idleAfterMs,
+        ),
+    );
+    for (const input of plan.inputs)
+      if (input.kind === 'table') this.#openTable(input.segment, input.topic as NonNullable<typeof input.topic>);
     this.#entries = plan.segments.map((s) => buildChains(this, plan, s));
     for (const segment of this.segments) this.#openRekeys(segment);
   }
 
   get name(): string {
     return `${taskGroup(this.plan.pipeline)}/${this.partition}`;
+  }
+
+  /** Totals since the task was opened. */
+  get counters(): Readonly<Record<string, number>> {
+    return { in: this.#taken, out: this.#sent, ...Object.fromEntries(this.#counters) };
   }
 
   get stateRows(): number {
@@ -136,7 +160,10 @@ export class Task implements ChainHost {
   #begin(claim: TaskClaim, stored: Checkpoint | undefined, starts: ReadonlyMap<Input, number>): void {
     const { partitions } = this.plan.pipeline.options;
     if (stored !== undefined && stored.partitions !== partitions)
-      throw new MillraceError('E_PARTITIONS_CHANGED', `pipeline '${this.plan.pipeline.id}' has ${partitions} partitions, its state was built with ${stored.partitions}`);
+      throw new MillraceError(
+        'E_PARTITIONS_CHANGED',
+        `pipeline '${this.plan.pipeline.id}' has ${partitions} partitions, its state was built with ${stored.partitions}`,
+      );
     if (stored !== undefined) this.#checkShapes(stored);
     this.#claim = claim;
     this.#commitNumber = claim.commitNumber;
@@ -162,10 +189,15 @@ export class Task implements ChainHost {
       const known = this.#stores.get(name);
       const reset = this.#options.resetSteps?.includes(shape.step);
       if (reset || (known === undefined && name.startsWith(TABLE))) continue;
-      if (known === undefined) throw shapeChanged(this.plan.pipeline.id, shape.step, `its state is there, but the pipeline has no such step`);
+      if (known === undefined)
+        throw shapeChanged(this.plan.pipeline.id, shape.step, `its state is there, but the pipeline has no such step`);
       const meaning = meaningOf(known.node);
       if (shape.kind !== known.store.shape.kind || shape.meaning !== meaning)
-        throw shapeChanged(this.plan.pipeline.id, shape.step, `it was '${shape.meaning || shape.kind}', now it is '${meaning || known.store.shape.kind}'`);
+        throw shapeChanged(
+          this.plan.pipeline.id,
+          shape.step,
+          `it was '${shape.meaning || shape.kind}', now it is '${meaning || known.store.shape.kind}'`,
+        );
     }
   }
 
@@ -223,7 +255,11 @@ export class Task implements ChainHost {
   }
 
   keyValueStore<K, V>(node: PlanNode, name: string, codec?: Codec<V>): KeyValueStore<K, V> {
-    const store = keyValueStore<K, V>(this.#undo, { name: storeName(node, name), codec: (codec ?? this.#boxed) as Codec<V>, freeze: this.#options.freeze ?? false });
+    const store = keyValueStore<K, V>(this.#undo, {
+      name: storeName(node, name),
+      codec: (codec ?? this.#boxed) as Codec<V>,
+      freeze: this.#options.freeze ?? false,
+    });
     this.#register(node, store);
     return store;
   }
@@ -252,7 +288,8 @@ export class Task implements ChainHost {
     if (this.#failure !== undefined) return;
     const { topic, partitions } = this.plan.outputs[index] as Plan['outputs'][number];
     try {
-      if (!Number.isSafeInteger(out.eventTimeMs)) throw new MillraceError('E_EVENT_TIME', `event time ${String(out.eventTimeMs)} is not whole epoch milliseconds`);
+      if (!Number.isSafeInteger(out.eventTimeMs))
+        throw new MillraceError('E_EVENT_TIME', `event time ${String(out.eventTimeMs)} is not whole epoch milliseconds`);
       const key = out.key === null ? null : topic.keyCodec.encode(out.key);
       const value = out.value === null ? null : topic.codec.encode(out.value);
       this.#outbox.stage(topic.name, partitions, key, value, out.eventTimeMs, out.headers);
@@ -283,7 +320,8 @@ export class Task implements ChainHost {
 
   #stageMark(out: RekeyOut, mark: number | 'idle'): void {
     const value = encodeMark(this.#boxed, { from: this.partition, timeMs: mark === 'idle' ? null : mark });
-    for (let p = 0; p < this.plan.pipeline.options.partitions; p++) this.#outbox.stageTo(out.topicName, p, null, value, mark === 'idle' ? this.wallMs : mark, noHeaders);
+    for (let p = 0; p < this.plan.pipeline.options.partitions; p++)
+      this.#outbox.stageTo(out.topicName, p, null, value, mark === 'idle' ? this.wallMs : mark, noHeaders);
     out.sent = mark;
   }
 
@@ -297,6 +335,10 @@ export class Task implements ChainHost {
   /** Works until `recordsMax` records and due calls are done, nothing is at hand, or `expired` says so. Returns how many were done. */
   run(recordsMax: number, expired: () => boolean): number {
     let done = 0;
+    if (this.#replay !== undefined) {
+      while (done < recordsMax && this.#stepReplay(this.#replay)) done += 1;
+      return done;
+    }
     for (let s = this.segments.length - 1; s >= 0; s--) {
       const segment = this.segments[s] as Segment;
       while (done < recordsMax && this.#step(segment)) {
@@ -315,17 +357,46 @@ export class Task implements ChainHost {
     if (input === undefined) return false;
     if (input.plan.kind === 'rekey') this.#takeRekeyed(segment, input);
     else if (input.plan.kind === 'table') this.#takeTable(segment, input);
-    else {
-      const timeMs = input.headTimeMs;
-      const refused = this.#refusal(input, timeMs);
-      if (refused !== undefined) this.#refuse(input, refused);
-      else if (this.#skip.size > 0 && this.#skip.has(`${input.plan.topicName}/${input.partition}/${input.headOffset}`)) this.#leaveOut(input);
-      else if (nextDueMs < timeMs && segment.rekeys.length === 0) {
-        // Everything due before this record happens before it; then the record finds the world as of its time.
-        segment.tick(nextDueMs);
-        return this.#fire(segment);
-      } else this.#takeStream(segment, input, timeMs);
-    }
+    else if (this.#skip.size > 0 && this.#skip.has(`${input.plan.topicName}/${input.partition}/${input.headOffset}`)) this.#leaveOut(input);
+    else this.#stepStream(segment, input, nextDueMs);
+    return true;
+  }
+
+  /** The head record of a stream input, or one due call that comes before it. True when it was the record. */
+  #stepStream(segment: Segment, input: Input, nextDueMs: number): boolean {
+    const timeMs = input.headTimeMs;
+    const refused = this.#refusal(input, timeMs);
+    if (refused !== undefined) this.#refuse(input, refused);
+    else if (nextDueMs < timeMs && segment.rekeys.length === 0) {
+      // Everything due before this record happens before it; then the record finds the world as of its time.
+      segment.tick(nextDueMs);
+      this.#fire(segment);
+      return false;
+    } else this.#takeStream(segment, input, timeMs);
+    return true;
+  }
+
+  /** What the journal calls for next. Its one freedom is none: a run of one input has no journal to its last record's end. */
+  #stepReplay(replay: Replay): boolean {
+    const { entry } = replay;
+    const only = this.inputs.length === 1 ? 0 : undefined;
+    const inputIndex = entry === undefined ? only : entry[0] === 2 ? undefined : entry[1];
+    const input = inputIndex === undefined ? undefined : (this.inputs[inputIndex] as Input);
+    const segment = entry?.[0] === 2 ? this.segments[entry[1]] : input === undefined ? undefined : this.segments[input.plan.segment];
+    for (const each of this.segments) if (each.nextDueMs <= each.timeMs) return this.#fire(each);
+    if (segment === undefined) return false;
+    if (entry?.[0] === 2) this.#tick(segment, entry[2]);
+    else if (input === undefined) return false;
+    else if (entry?.[0] === 3) this.#applyMark(segment, input, { from: entry[2], timeMs: entry[3] });
+    else if (entry?.[0] === 1) {
+      const place = replay.takeFrom(input, entry[2]);
+      if (place === undefined) return false;
+      this.#enterRekeyed(segment, input, place);
+    } else if (input.batch === undefined) return false;
+    else if (entry?.[0] === 5) this.#leaveOut(input);
+    else if (input.plan.kind === 'table') this.#takeTable(segment, input);
+    else if (!this.#stepStream(segment, input, segment.nextDueMs)) return true;
+    if (entry !== undefined) replay.done();
     return true;
   }
 
@@ -338,23 +409,30 @@ export class Task implements ChainHost {
   #refusal(input: Input, timeMs: number): MillraceError | undefined {
     const batch = input.batch as RecordBatch;
     if (timeMs > batch.appendTimeMs + this.plan.pipeline.options.skewMs)
-      return new MillraceError('E_CLOCK_SKEW', `event time ${iso(timeMs)} is more than ${this.plan.pipeline.options.skewMs} ms ahead of its arrival ${iso(batch.appendTimeMs)}`);
+      return new MillraceError(
+        'E_CLOCK_SKEW',
+        `event time ${iso(timeMs)} is more than ${this.plan.pipeline.options.skewMs} ms ahead of its arrival ${iso(batch.appendTimeMs)}`,
+      );
     if (!(timeMs >= 0)) return new MillraceError('E_EVENT_TIME', `event time ${timeMs} is before 1970`);
-    if ((batch.valueStart[input.at] as number) < 0) return new MillraceError('E_NULL_VALUE', `a record of '${input.plan.topicName}' has no value`);
+    if ((batch.valueStart[input.at] as number) < 0)
+      return new MillraceError('E_NULL_VALUE', `a record of '${input.plan.topicName}' has no value`);
     return undefined;
   }
 
   /** A record nobody may process: it moves no time. A replay refuses it again, so the journal counts it as any other. */
   #refuse(input: Input, error: MillraceError): void {
-    this.#journal.took(input.plan.index);
-    this.#deadLetterOf(input, { step: 'source', error });
-    this.#add('in', 1);
+    this.#journal.took(input.index);
+    this.#deadLetterOf(input, headOf(input), { step: 'source', error });
+    this.#taken += 1;
     this.#done(input);
   }
 
   #leaveOut(input: Input): void {
-    this.#journal.unprocessed(input.plan.index, input.headOffset);
-    this.#deadLetterOf(input, { step: 'source', error: new MillraceError('E_CALLBACK', 'processing this record held the worker up too long, several times') });
+    this.#journal.unprocessed(input.index, input.headOffset);
+    this.#deadLetterOf(input, headOf(input), {
+      step: 'source',
+      error: new MillraceError('E_CALLBACK', 'processing this record held the worker up too long, several times'),
+    });
     this.#done(input);
   }
 
@@ -380,9 +458,10 @@ export class Task implements ChainHost {
       segment.timeMs = before;
       segment.ownTimeMs = ownBefore;
     }
-    this.#journal.took(input.plan.index);
+    this.#journal.took(input.index);
     segment.stirred(this.nowMs);
-    this.#finish(input);
+    this.#finish(input, { batch, at: i });
+    input.advance();
   }
 
   #takeTable(segment: Segment, input: Input): void {
@@ -400,44 +479,61 @@ export class Task implements ChainHost {
     } catch (error) {
       this.fail(`table ${input.plan.topicName}`, error);
     }
-    this.#journal.took(input.plan.index);
-    this.#finish(input);
+    this.#journal.took(input.index);
+    this.#finish(input, { batch, at: i });
+    input.advance();
   }
 
   #takeRekeyed(segment: Segment, input: Input): void {
-    const batch = input.batch as RecordBatch;
-    const i = input.at;
+    const place: Place = { batch: input.batch as RecordBatch, at: input.at };
+    const mark = this.#enterRekeyed(segment, input, place);
+    if (mark !== undefined) this.#applyMark(segment, input, mark);
+    this.#done(input);
+  }
+
+  #applyMark(segment: Segment, input: Input, mark: Mark): void {
+    this.#journal.mark(input.index, mark);
+    segment.applyMark(input, mark);
+    if (mark.timeMs !== null) segment.stirred(this.nowMs);
+    this.changed = true;
+  }
+
+  /** Runs a rekeyed record through its chain; a mark is handed back. */
+  #enterRekeyed(segment: Segment, input: Input, place: Place): Mark | undefined {
+    const { batch, at } = place;
     this.#undo.begin();
     try {
-      const read = decodeRekeyed(this.#boxed, batch.bytes, batch.keyStart[i] as number, batch.keyEnd[i] as number, batch.valueStart[i] as number, batch.valueEnd[i] as number);
-      if (read.mark !== undefined) {
-        this.#journal.mark(input.plan.index, read.mark);
-        segment.applyMark(input, read.mark);
-        if (read.mark.timeMs !== null) segment.stirred(this.nowMs);
-        this.#done(input);
-        return;
-      }
-      this.#journal.tookFrom(input.plan.index, read.from);
+      const read = decodeRekeyed(
+        this.#boxed,
+        batch.bytes,
+        batch.keyStart[at] as number,
+        batch.keyEnd[at] as number,
+        batch.valueStart[at] as number,
+        batch.valueEnd[at] as number,
+      );
+      if (read.mark !== undefined) return read.mark;
+      this.#journal.tookFrom(input.index, read.from);
       const entry = (this.#entries[segment.plan.index] as Entries).get(input.plan.node) as Subject<AnyRec>;
-      entry.next(record(read.key, read.value, batch.timeMs[i] as number, batch.headers(i)));
+      entry.next(record(read.key, read.value, batch.timeMs[at] as number, batch.headers(at)));
     } catch (error) {
       this.fail('rekey', error);
     }
     segment.stirred(this.nowMs);
-    this.#finish(input);
+    this.#finish(input, place);
+    return undefined;
   }
 
   /** Settles the record under way: its outputs go out, or all it did is undone and it becomes a dead letter. */
-  #finish(input: Input): void {
+  #finish(input: Input, place: Place): void {
     const failure = this.#failure;
     if (failure === undefined) {
       if (!this.#outbox.isEmpty) this.#settle();
     } else {
       this.#undoAll();
-      this.#deadLetterOf(input, failure);
+      this.#deadLetterOf(input, place, failure);
     }
-    this.#add('in', 1);
-    this.#done(input);
+    this.changed = true;
+    this.#taken += 1;
   }
 
   #done(input: Input): void {
@@ -466,7 +562,7 @@ export class Task implements ChainHost {
 
   #settle(): void {
     this.#endedIdleness.length = 0;
-    this.#add('out', this.#outbox.settle(this.#buffer as OutputBuffer));
+    this.#sent += this.#outbox.settle(this.#buffer as OutputBuffer);
   }
 
   #undoAll(): void {
@@ -477,14 +573,17 @@ export class Task implements ChainHost {
     this.#failure = undefined;
   }
 
-  #deadLetterOf(input: Input, { step, error }: Failure): void {
+  #deadLetterOf(input: Input, { batch, at: i }: Place, { step, error }: Failure): void {
     throwIfFatal(error);
-    const batch = input.batch as RecordBatch;
-    const i = input.at;
     const bytesOf = (start: number, end: number) => (start < 0 ? null : batch.bytes.subarray(start, end));
     this.#deadLetter(
       { step, error },
-      { topic: input.plan.topicName, partition: input.partition, offset: input.headOffset, eventTimeMs: batch.timeMs[i] as number },
+      {
+        topic: input.plan.topicName,
+        partition: input.partition,
+        offset: batch.baseOffset + (batch.offsetDelta[i] as number),
+        eventTimeMs: batch.timeMs[i] as number,
+      },
       bytesOf(batch.keyStart[i] as number, batch.keyEnd[i] as number),
       bytesOf(batch.valueStart[i] as number, batch.valueEnd[i] as number),
       batch.headers(i),
@@ -568,7 +667,8 @@ export class Task implements ChainHost {
         if (mark !== undefined) this.#stageMark(out, mark);
       }
     const entries = this.#journal.cut();
-    if (entries !== undefined) this.#outbox.stageTo(this.plan.journalTopic, this.partition, null, this.#boxed.encode(entries), this.wallMs, noHeaders);
+    if (entries !== undefined)
+      this.#outbox.stageTo(this.plan.journalTopic, this.partition, null, this.#boxed.encode(entries), this.wallMs, noHeaders);
     this.#outbox.settle(this.#buffer as OutputBuffer);
     const state = [...this.#deletions];
     for (const [name, { store }] of this.#stores) store.cut((key, value) => state.push({ store: name, key, value }));
@@ -631,8 +731,12 @@ export class Task implements ChainHost {
   }
 
   #add(counter: string, n: number): void {
-    this.counters.set(counter, (this.counters.get(counter) ?? 0) + n);
+    this.#counters.set(counter, (this.#counters.get(counter) ?? 0) + n);
   }
+}
+
+function headOf(input: Input): Place {
+  return { batch: input.batch as RecordBatch, at: input.at };
 }
 
 function storeName(node: PlanNode, name: string): string {
@@ -662,7 +766,10 @@ function checkPartition(input: Input, batch: RecordBatch): void {
   if (start < 0) return;
   const expected = partitionOf(batch.bytes.subarray(start, batch.keyEnd[0] as number), input.plan.partitions);
   if (expected !== input.partition)
-    throw new MillraceError('E_PARTITIONER', `offset ${batch.baseOffset} of ${input.plan.topicName}/${input.partition} has a key of partition ${expected}`);
+    throw new MillraceError(
+      'E_PARTITIONER',
+      `offset ${batch.baseOffset} of ${input.plan.topicName}/${input.partition} has a key of partition ${expected}`,
+    );
 }
 
 function shapeChanged(pipeline: string, step: string, what: string): MillraceError {

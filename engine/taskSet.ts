@@ -67,7 +67,10 @@ export class TaskSet {
   offer(wants: readonly { readonly input: Input; readonly want: FetchWant }[], answers: readonly Fetched[], sentAtMs: number): void {
     wants.forEach(({ input, want }, i) => {
       const answer = answers[i];
-      assert(answer !== undefined && answer.topic === want.topic && answer.partition === want.partition, 'a fetch was answered out of order');
+      assert(
+        answer !== undefined && answer.topic === want.topic && answer.partition === want.partition,
+        'a fetch was answered out of order',
+      );
       if (input.want()?.offset === want.offset) input.offer(answer, sentAtMs);
     });
   }

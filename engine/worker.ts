@@ -178,7 +178,10 @@ class Running implements Worker {
       const done = this.#set.slice(startMs, Date.now(), () => performance.now() - startMs > SLICE_MS_MAX);
       this.#watch(startMs);
       if (done > 0) this.#options.onPoint?.('after-process');
-      else this.#set.observe(startMs, (topic) => (this.#options.feeds === undefined ? Number.POSITIVE_INFINITY : this.#options.feeds.drainedAtMs(topic)));
+      else
+        this.#set.observe(startMs, (topic) =>
+          this.#options.feeds === undefined ? Number.POSITIVE_INFINITY : this.#options.feeds.drainedAtMs(topic),
+        );
       this.#commitWhenDue(done === 0);
       if (done > 0) await nextTurn();
       else if (!(await this.#endReached())) await Promise.race([this.#fetching, this.#commit].filter((p) => p !== undefined));
@@ -196,7 +199,10 @@ class Running implements Worker {
     const sentAtMs = performance.now();
     const waitMs = this.#set.drained && !this.#ending ? FETCH_WAIT_MS : 0;
     this.#fetching = this.#log
-      .fetch(wants.map((w) => w.want), { waitMs })
+      .fetch(
+        wants.map((w) => w.want),
+        { waitMs },
+      )
       .then((answers) => this.#set.offer(wants, answers, sentAtMs))
       .catch((error) => {
         this.#error ??= error;
@@ -332,7 +338,7 @@ class Running implements Worker {
       tasks: this.#set.tasks.map((task) => ({
         pipeline: task.plan.pipeline.id,
         partition: task.partition,
-        counters: Object.fromEntries(task.counters),
+        counters: task.counters,
         lag: task.inputs.map((i) => ({ topic: i.plan.topicName, partition: i.partition, records: Math.max(0, i.endOffset - i.position) })),
         streamTimeMs: task.segments.map((s) => (s.timeMs === Number.NEGATIVE_INFINITY ? undefined : s.timeMs)),
         stateRows: task.stateRows,

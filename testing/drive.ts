@@ -79,7 +79,10 @@ export function drive(pipeline: Pipeline, { commitEvery = 1 }: DriveOptions = {}
 
   function open(): TaskSet {
     const opened = new TaskSet(() => log.newBuffer());
-    for (const claim of log.claimNow(taskGroup(pipeline), Array.from({ length: partitions }, (_, p) => p))) {
+    for (const claim of log.claimNow(
+      taskGroup(pipeline),
+      Array.from({ length: partitions }, (_, p) => p),
+    )) {
       const task = new Task({ plan, partition: claim.partition, boxed, freeze: true });
       const bounds = (input: Input) => log.boundsNow(input.plan.topicName, input.partition);
       task.openNow(claim, (input) => bounds(input).startOffset);
@@ -103,7 +106,13 @@ export function drive(pipeline: Pipeline, { commitEvery = 1 }: DriveOptions = {}
     }
   }
 
-  function sendBytes(topic: Topic<any, any>, key: Uint8Array | null, value: Uint8Array | null, at: number | string, headers: Headers = noHeaders): void {
+  function sendBytes(
+    topic: Topic<any, any>,
+    key: Uint8Array | null,
+    value: Uint8Array | null,
+    at: number | string,
+    headers: Headers = noHeaders,
+  ): void {
     const planned = plan.topics.find((t) => t.spec.name === topic.name);
     if (planned === undefined || (planned.role !== 'source' && planned.role !== 'table'))
       throw new MillraceError('E_USAGE', `send: the pipeline does not read '${topic.name}'; it reads ${sources(plan.topics)}`);
@@ -130,7 +139,9 @@ export function drive(pipeline: Pipeline, { commitEvery = 1 }: DriveOptions = {}
     const found = [];
     for (let partition = 0; partition < partitionCount; partition++) {
       const from = Math.max(positions[partition] as number, log.boundsNow(name, partition).startOffset);
-      const fetched = log.fetchNow([{ topic: name, partition, offset: from }], Number.POSITIVE_INFINITY)[0] as ReturnType<typeof log.fetchNow>[number];
+      const fetched = log.fetchNow([{ topic: name, partition, offset: from }], Number.POSITIVE_INFINITY)[0] as ReturnType<
+        typeof log.fetchNow
+      >[number];
       for (const batch of fetched.batches)
         for (let i = 0; i < batch.count; i++) {
           const offset = batch.baseOffset + (batch.offsetDelta[i] as number);
@@ -177,18 +188,22 @@ export function drive(pipeline: Pipeline, { commitEvery = 1 }: DriveOptions = {}
     },
     counters() {
       const sums: Record<string, number> = {};
-      for (const task of set.tasks) for (const [name, n] of task.counters) sums[name] = (sums[name] ?? 0) + n;
+      for (const task of set.tasks) for (const [name, n] of Object.entries(task.counters)) sums[name] = (sums[name] ?? 0) + n;
       return sums;
     },
   };
 }
 
 function sources(topics: readonly PlannedTopic[]): string {
-  return topics.filter((t) => t.role === 'source' || t.role === 'table').map((t) => `'${t.spec.name}'`).join(', ');
+  return topics
+    .filter((t) => t.role === 'source' || t.role === 'table')
+    .map((t) => `'${t.spec.name}'`)
+    .join(', ');
 }
 
 function deadLettered({ key, value, headers }: { key: Buffer | null; value: Buffer | null; headers: Headers }): DeadLettered {
-  const text = (name: string) => (headers[`dlq.${name}`] === undefined ? undefined : Buffer.from(headers[`dlq.${name}`] as Uint8Array).toString('utf8'));
+  const text = (name: string) =>
+    headers[`dlq.${name}`] === undefined ? undefined : Buffer.from(headers[`dlq.${name}`] as Uint8Array).toString('utf8');
   const number = (name: string) => (text(name) === undefined ? {} : { [name]: Number(text(name)) });
   return {
     code: text('code') as ErrorCode,
