@@ -102,7 +102,14 @@ export const SETTINGS = {
     help: 'port for health, metrics and queries on 127.0.0.1; 0 = any free port',
   },
   play: { type: 'text', value: 'NAME|FILE', commands: ['run'], help: 'publish a recorded file over MQTT, as the devices would' },
-  speed: { type: 'number', value: 'N', default: 3600, commands: ['run'], help: 'how many times faster than recorded to play' },
+  speed: {
+    type: 'number',
+    value: 'N',
+    default: 3600,
+    commands: ['run'],
+    help: 'how many times faster than recorded to play; 0 = as fast as it is taken',
+    least: 0,
+  },
   untilEnd: { type: 'flag', default: false, commands: ['run'], help: 'stop when what is played, or what the log holds, is processed' },
   logMaxSize: {
     type: 'size',

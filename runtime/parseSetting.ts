@@ -42,7 +42,7 @@ export function parseSetting(code: ErrorCode, command: CommandName, setting: Set
         numberOf(given, setting.least ?? 0, Number.MAX_SAFE_INTEGER, true) ?? refuse(`give a whole number of ${setting.least ?? 0} or more`)
       );
     case 'number':
-      return numberOf(given, Number.MIN_VALUE, Number.MAX_VALUE, false) ?? refuse('give a number above 0');
+      return numberOf(given, setting.least ?? 0, Number.MAX_VALUE, false) ?? refuse(`give a number of ${setting.least ?? 0} or more`);
   }
 }
 

@@ -91,7 +91,7 @@ export function superviseChild<Settings>(options: SupervisedChildOptions<Setting
     crashes++;
     const failure = lastFailure?.code;
     if (failure !== undefined && options.isFinal(failure, everReady)) return options.failed(errorOf(failure, why));
-    if (!everReady && crashes >= FALSE_STARTS_MAX)
+    if (!everReady && crashes >= options.falseStartsMax && (failure === undefined || failure === 'E_ASSERT'))
       return options.failed(failure === undefined ? new Error(`the ${role} did not start: ${why}`) : errorOf(failure, why));
     const pauseMs = Math.min(RESTART_MS_MOST, RESTART_MS_LEAST * 2 ** (crashes - 1));
     tell(`the ${role} is gone: ${why}; starting it again in ${pauseMs} ms`);
