@@ -29,7 +29,7 @@ export interface PlayConnectionEvents {
 const RETRY_FIRST_MS = 100;
 const RETRY_MAX_MS = 10_000;
 /** A broker that hangs up this often with the same record unanswered will not take it. */
-const REFUSALS_MAX = 10;
+const REFUSALS_MAX = 6;
 /** CONNACK codes that another attempt does not change: bad user name or password, not authorised, identifier rejected. */
 const FINAL_CONNACK = new Set([2, 4, 5]);
 
