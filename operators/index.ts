@@ -1,0 +1,24 @@
+// The list of operators: one file each, file name = export name.
+export { aggregate } from './aggregate.ts';
+export type { Aggregator } from './aggregators/aggregator.ts';
+export { count } from './aggregators/count.ts';
+export { first } from './aggregators/first.ts';
+export { last } from './aggregators/last.ts';
+export { max } from './aggregators/max.ts';
+export { mean } from './aggregators/mean.ts';
+export { min } from './aggregators/min.ts';
+export { sum } from './aggregators/sum.ts';
+export { variance } from './aggregators/variance.ts';
+export { type AbsenceAlert, type AlertRule, alert, type LimitAlert, type Severity } from './alert.ts';
+export { type DedupeOptions, dedupe } from './dedupe.ts';
+export { filter } from './filter.ts';
+export { flatMap } from './flatMap.ts';
+export { hopping } from './hopping.ts';
+export { joinTable } from './joinTable.ts';
+export { leftJoinTable } from './leftJoinTable.ts';
+export { map } from './map.ts';
+export { peek } from './peek.ts';
+export { rekey } from './rekey.ts';
+export { rx } from './rx.ts';
+export { tumbling } from './tumbling.ts';
+export type { Window, Windowing, WindowOptions } from './windowing.ts';
