@@ -47,8 +47,8 @@ export function openPlayConnection(clientId: string, broker: PlayBroker, events:
 
   const publish = (by: MqttClient, record: PlayRecord): void => {
     by.publish(record.topic, record.payload, { qos: 1 }, (error) => {
-      // An answer to an earlier connection's publish no longer counts: the record was sent again since.
-      if (by !== client || (error !== undefined && error !== null) || !waiting.delete(record.index)) return;
+      // An error only says that the connection ended: the record is still waiting and goes out over the next one.
+      if ((error !== undefined && error !== null) || !waiting.delete(record.index)) return;
       refusals = 0;
       retryAfterMs = RETRY_FIRST_MS;
       events.acknowledged(record);

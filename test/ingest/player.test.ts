@@ -133,7 +133,7 @@ describe('a play', () => {
     let most = 0;
     broker.hold = async () => {
       most = Math.max(most, ++inFlight);
-      await new Promise((resolve) => setTimeout(resolve, 1));
+      await new Promise((resolve) => setTimeout(resolve, 20));
       inFlight--;
     };
     await (await play(await source(200, 40, 0), { inFlightMax: 16 })).finished;
