@@ -16,6 +16,8 @@ interface Common {
   readonly dir: string;
   /** Pipeline files, as found by findPipeline. */
   readonly pipelines: readonly string[];
+  /** What paths that people wrote are relative to. */
+  readonly cwd: string;
   readonly logLevel: string;
   readonly logFormat: string;
 }

@@ -69,6 +69,7 @@ export function beginMillrace(options: MillraceOptions): StartingMillrace {
   const cwd = options.cwd ?? process.cwd();
   if (options.pipelines.length === 0) throw new MillraceError('E_USAGE', 'no pipeline was named');
   const common = {
+    cwd: resolve(cwd),
     dir: resolve(cwd, options.data ?? SETTINGS.data.default),
     pipelines: options.pipelines.map((name) => findPipeline(name, cwd)),
     logLevel: options.logLevel ?? SETTINGS.logLevel.default,
