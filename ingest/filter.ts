@@ -16,6 +16,9 @@ export const LEVELS_MAX = 32;
 /** MQTT's own limit for a topic. Unit: UTF-8 bytes. */
 const FILTER_BYTES_MAX = 65_535;
 
+/** NUL and halves of surrogate pairs: MQTT forbids both. */
+const UNPRINTABLE = /[\0\p{Surrogate}]/u;
+
 /** A name of a segment: it is read back as `{name}` in the key template. */
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
@@ -28,7 +31,7 @@ export function parseFilter(filter: string): readonly FilterLevel[] {
   const wrong = (why: string) => new MillraceError('E_CONFIG', `mqtt filter '${filter}': ${why}`);
   if (typeof filter !== 'string') throw new MillraceError('E_CONFIG', `mqtt filter must be a string, got ${typeof filter}`);
   if (filter === '') throw new MillraceError('E_CONFIG', "mqtt filter is empty; write one such as 'city/+zone/air/+device'");
-  if (filter.includes('\0') || !filter.isWellFormed()) throw wrong('it holds a NUL or half of a character');
+  if (UNPRINTABLE.test(filter)) throw wrong('it holds a NUL or half of a character');
   if (Buffer.byteLength(filter) > FILTER_BYTES_MAX) throw wrong(`longer than ${FILTER_BYTES_MAX} bytes`);
   if (filter.startsWith('$SYS/')) throw wrong('$SYS/ is the broker’s own; devices may not publish there');
   if (filter.startsWith('$share/')) throw wrong('shared subscriptions belong to a bridge; the listener sees every publish as it is');
@@ -64,7 +67,7 @@ export function parseKeyTemplate(key: string, levels: readonly FilterLevel[], fi
   if (typeof key !== 'string')
     throw new MillraceError('E_CONFIG', `mqtt('${filter}'): key must be a template such as '{device}', got ${typeof key}`);
   if (key === '') throw wrong("it is empty; name what tells one device from another, such as '{device}'");
-  if (key.includes('\0') || !key.isWellFormed()) throw wrong('it holds a NUL or half of a character');
+  if (UNPRINTABLE.test(key)) throw wrong('it holds a NUL or half of a character');
   const named = new Map<string, number>();
   levels.forEach((level, i) => {
     if (level.kind === 'one' && level.name !== undefined) named.set(level.name, i);

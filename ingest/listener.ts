@@ -1,0 +1,281 @@
+// The MQTT server inside: devices connect, publishes go to the log, and the acknowledgement means that the log has them.
+import { createServer } from 'node:net';
+import { DEAD_LETTER_TOPIC } from '../engine/deadLetter.ts';
+import { type ErrorCode, MillraceError, messageOf } from '../engine/errors.ts';
+import type { FeedStatus, LogPort } from '../engine/ports.ts';
+import { RECORD_BYTES_MAX } from './accept.ts';
+import { bind, checkHost } from './bind.ts';
+import { Connection, type ConnectionHost } from './connection.ts';
+import { drainClock } from './drainClock.ts';
+import { type Forwarder, forwarder } from './forwarder.ts';
+import { type Intake, type IntakeState, intake } from './intake.ts';
+import { NamedOnce, printable } from './namedOnce.ts';
+import { type RoutedTopic, type Router, router } from './routes.ts';
+import { startSessions, type Will } from './sessions.ts';
+import { readUsers } from './users.ts';
+
+export interface ListenerOptions {
+  readonly log: LogPort;
+  /** The topics that have a route. They and millrace.dlq must be in the log already. */
+  readonly routes: readonly RoutedTopic[];
+  /** Default 127.0.0.1. Anything wider than this machine needs a usersFile. */
+  readonly host?: string;
+  /** Default 1883; 0 is any free port. */
+  readonly port?: number;
+  /** Takes any free port when `port` is taken. Default false. */
+  readonly portFallback?: boolean;
+  /** Lines `user:hash`, see hashPassword. With it, everybody must name themselves, on this machine too. */
+  readonly usersFile?: string | undefined;
+  /** Largest packet taken, by the length in its header. Default 256 KiB, at most 900 kB. Unit: bytes. */
+  readonly packetBytesMax?: number;
+  /** How far a device's clock may be ahead of ours. Default 1 h. Unit: ms. */
+  readonly skewMs?: number;
+  /** Default 10,000. */
+  readonly connectionsMax?: number;
+  /** Default 10 s. Unit: ms. */
+  readonly connectTimeoutMs?: number;
+  /** How long a wrong password waits for its answer. Default 1 s. Unit: ms. */
+  readonly wrongPasswordMs?: number;
+  /** How long to wait before a full log is tried again. Default 1 s. Unit: ms. */
+  readonly logFullRetryMs?: number;
+  /** Wall clock. Unit: epoch ms. */
+  readonly nowMs?: () => number;
+  readonly monotonicMs?: () => number;
+  /** Called once per MQTT topic that no route takes. Default: a warning. */
+  readonly onUnrouted?: (mqttTopic: string) => void;
+  /** One line for people; control characters are escaped and payloads never appear. */
+  readonly onWarning?: (message: string) => void;
+  /** The log can take nothing any more: the process must end. Nothing is acknowledged from here on. */
+  readonly onFatal: (error: MillraceError) => void;
+}
+
+/** What has happened since the start. */
+export interface ListenerCounters {
+  /** Publishes received, wills included. */
+  readonly received: number;
+  /** Records in the log. A publish that two topics take is two. */
+  readonly stored: number;
+  /** Dead letters in the log, by code. */
+  readonly deadLettered: Readonly<Partial<Record<ErrorCode, number>>>;
+  readonly unrouted: number;
+  /** Clients connected now. */
+  readonly clients: number;
+  /** Clients not let in: too many, no CONNECT in time, another protocol, a wrong password. */
+  readonly rejectedConnections: number;
+  /** Packets that MQTT or a limit forbids; each closed its connection. */
+  readonly refusedPackets: number;
+  /** Publishes not shown to subscribers because they were behind. */
+  readonly forwardsDropped: number;
+  /** Retained messages not remembered because there was no room; the log has them all the same. */
+  readonly notRetained: number;
+}
+
+export interface Listener {
+  readonly host: string;
+  readonly port: number;
+  /** full: the log has no room, publishes wait unacknowledged. failed: the log is gone. */
+  readonly state: IntakeState;
+  readonly status: FeedStatus;
+  counters(): ListenerCounters;
+  /** Takes no more, finishes and acknowledges what was received, closes. Repeated calls wait for the same end. */
+  close(): Promise<void>;
+}
+
+const DEFAULTS = {
+  host: '127.0.0.1',
+  port: 1883,
+  portFallback: false,
+  packetBytesMax: 256 * 1024,
+  skewMs: 3_600_000,
+  connectionsMax: 10_000,
+  connectTimeoutMs: 10_000,
+  wrongPasswordMs: 1_000,
+  logFullRetryMs: 1_000,
+  nowMs: Date.now,
+  monotonicMs: () => performance.now(),
+  onWarning: () => {},
+} as const;
+
+const SWEEP_MS = 1_000;
+/** Longest time close waits for the log, and then for clients to take their last acknowledgements. Unit: ms. */
+const SETTLE_MS = 3_000;
+const FAREWELL_MS = 500;
+const SUBSCRIPTIONS_MAX = 100;
+const FILTER_BYTES_MAX = 1_024;
+
+/**
+ * Opens the MQTT 3.1.1 listener.
+ *
+ * Promise  QoS 1 and 2: the PUBACK or PUBREC leaves after the log has made the publish durable; QoS 0: stored, unless this
+ *          process dies first. Per client, publishes are stored and acknowledged in the order sent.
+ * Errors   E_MQTT_AUTH wider than this machine without users · E_CONFIG for a setting, users file or port that cannot be
+ *          · E_UNKNOWN_TOPIC when a routed topic or millrace.dlq is not in the log
+ */
+export async function startListener(options: ListenerOptions): Promise<Listener> {
+  const settings = { ...DEFAULTS, ...options };
+  const { log, routes, onWarning, monotonicMs } = settings;
+  checkSettings(settings);
+  const users = options.usersFile === undefined ? undefined : await readUsers(options.usersFile);
+  for (const { topic, partitions } of routes) await log.bounds(topic.name, partitions - 1);
+  await log.bounds(DEAD_LETTER_TOPIC, 0);
+
+  const connections = new Set<Connection>();
+  const said = new NamedOnce(100);
+  const tally = { rejected: 0, refused: 0 };
+  const onRejected = (why: string): void => {
+    tally.rejected++;
+    if (said.isNew(why)) onWarning(`a client was not let in: ${printable(why)} (said once; counted)`);
+  };
+  const sessions = await startSessions({
+    users,
+    wrongPasswordMs: settings.wrongPasswordMs,
+    maySubscribe: (connection, filter) => maySubscribe(connection, filter, forwards),
+    onWill: (will) => takeWill(will, host),
+    onRejected,
+    onWarning,
+  });
+  const forwards = forwarder(sessions);
+  const publishes = intake({ ...settings, topics: routes, forwarder: forwards, retryMs: settings.logFullRetryMs });
+  const host: ConnectionHost = {
+    ...settings,
+    router: router(routes),
+    intake: publishes,
+    forwarder: forwards,
+    held: { count: 0 },
+    openSession: sessions.open,
+    onUnrouted: unroutedOnce(options.onUnrouted, onWarning),
+    onRefused: (why) => {
+      tally.refused++;
+      if (said.isNew(why)) onWarning(`a client was closed, it sent ${printable(why)} (said once; counted)`);
+    },
+    onRejected,
+    onMishap: (error) => onWarning(`a client was closed, for handling it failed: ${printable(messageOf(error))}`),
+    onClosed: (connection) => connections.delete(connection),
+  };
+  const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, (socket) => {
+    if (connections.size < settings.connectionsMax) connections.add(new Connection(socket, host));
+    else {
+      socket.on('error', () => {}).destroy();
+      onRejected(`more than ${settings.connectionsMax} connections`);
+    }
+  });
+  const port = await bind(server, settings.host, settings.port, settings.portFallback).catch(async (error: unknown) => {
+    await sessions.close();
+    throw error;
+  });
+  server.on('error', (error) => onWarning(`MQTT listener: ${printable(messageOf(error))}`));
+  const sweep = setInterval(() => sweepAll(connections, monotonicMs(), settings.connectTimeoutMs), SWEEP_MS);
+  sweep.unref();
+  const drained = drainClock(routes.length, (i) => host.held.count === 0 && publishes.isQuiet(i), monotonicMs);
+  const indexOf = new Map(routes.map(({ topic }, i) => [topic.name, i]));
+  let closed: Promise<void> | undefined;
+
+  const close = async (): Promise<void> => {
+    const stopped = new Promise<void>((resolve) => server.close(() => resolve()));
+    for (const connection of connections) connection.stopReading();
+    await within(SETTLE_MS, publishes.settled());
+    publishes.close();
+    clearInterval(sweep);
+    drained.stop();
+    const leaving = [...connections];
+    const gone = sessions.close();
+    for (const connection of leaving) connection.close();
+    await within(FAREWELL_MS, stopped);
+    for (const { socket } of leaving) socket.destroy();
+    await Promise.all([stopped, gone]);
+  };
+
+  return {
+    host: settings.host,
+    port,
+    get state() {
+      return publishes.state;
+    },
+    status: {
+      drainedAtMs: (topic) => {
+        const index = indexOf.get(topic);
+        return index === undefined ? Infinity : drained.drainedAtMs(index);
+      },
+    },
+    counters: () => ({
+      ...publishes.counters,
+      deadLettered: Object.fromEntries(publishes.counters.deadLettered),
+      clients: countReady(connections),
+      rejectedConnections: tally.rejected,
+      refusedPackets: tally.refused,
+      forwardsDropped: forwards.dropped,
+      notRetained: forwards.notRetained,
+    }),
+    close: () => (closed ??= close()),
+  };
+}
+
+type Settings = ListenerOptions & { readonly [Name in keyof typeof DEFAULTS]-?: NonNullable<ListenerOptions[Name]> };
+
+function checkSettings(settings: Settings): void {
+  checkHost(settings.host, settings.usersFile !== undefined);
+  const whole = (name: keyof Settings, min: number, max: number) => {
+    const value = settings[name];
+    if (!Number.isInteger(value) || (value as number) < min || (value as number) > max)
+      throw new MillraceError('E_CONFIG', `MQTT listener: ${name} must be a whole number from ${min} to ${max}, got ${String(value)}`);
+  };
+  whole('port', 0, 65_535);
+  whole('packetBytesMax', 128, RECORD_BYTES_MAX);
+  whole('connectionsMax', 1, 1_000_000);
+  whole('connectTimeoutMs', 1, 3_600_000);
+  if (!(settings.skewMs >= 0))
+    throw new MillraceError('E_CONFIG', `MQTT listener: skewMs must be 0 or more, got ${String(settings.skewMs)}`);
+}
+
+/** Looking on is allowed, in bounds; `$` topics are the server's own, and shared subscriptions would look granted and deliver nothing. */
+function maySubscribe(connection: Connection, filter: string, forwards: Forwarder): boolean {
+  if (connection.state === 'over' || filter.startsWith('$') || Buffer.byteLength(filter) > FILTER_BYTES_MAX) return false;
+  if (connection.filters.has(filter)) return true;
+  if (connection.filters.size >= SUBSCRIPTIONS_MAX) return false;
+  connection.filters.add(filter);
+  forwards.subscribe(filter);
+  return true;
+}
+
+/** A will is a publish like any other. */
+function takeWill(will: Will, host: ConnectionHost): void {
+  const { intake: publishes, router: routed }: { intake: Intake; router: Router } = host;
+  if (!publishes.hasRoom) return publishes.whenRoom(() => takeWill(will, host));
+  const topic = Buffer.from(will.topic);
+  const to = routed.route(topic, 0, topic.length);
+  if (typeof to === 'string') return host.onRefused(`a will to ${to}`);
+  if (to.matches.length === 0) host.onUnrouted(to.mqttTopic);
+  const { payload, qos, retain } = will;
+  publishes.take({ to, bytes: payload, start: 0, end: payload.length, qos, isRetained: retain, arrivedMs: host.nowMs() }, undefined, 0);
+}
+
+function unroutedOnce(onUnrouted: ListenerOptions['onUnrouted'], onWarning: (message: string) => void): (mqttTopic: string) => void {
+  const said = new NamedOnce(1_000);
+  return (mqttTopic) => {
+    if (!said.isNew(mqttTopic)) return;
+    if (onUnrouted !== undefined) onUnrouted(mqttTopic);
+    else onWarning(`no route takes the MQTT topic ${printable(mqttTopic)}: acknowledged, counted, not stored`);
+  };
+}
+
+function sweepAll(connections: ReadonlySet<Connection>, nowMs: number, connectTimeoutMs: number): void {
+  for (const connection of connections) connection.sweep(nowMs, connectTimeoutMs);
+}
+
+function countReady(connections: ReadonlySet<Connection>): number {
+  let count = 0;
+  for (const connection of connections) if (connection.state === 'ready') count++;
+  return count;
+}
+
+/** Waits for the promise, but not for ever. */
+function within(ms: number, promise: Promise<unknown>): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    const end = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    promise.then(end, end);
+  });
+}
