@@ -7,7 +7,7 @@ const DEPTH_MAX = 500;
 /**
  * Refuses what no codec can write: it would stop the worker at the next commit, and again after every restart.
  *
- * Errors  E_RESULT naming the path: undefined, function, symbol, promise, circular
+ * Errors  E_RESULT naming the path: undefined, function, symbol, promise, Map, Set, class instance, circular
  */
 export function checkStorable(value: unknown, path: string): void {
   if (typeof value === 'object' && value !== null) checkObject(value, path, 0);
@@ -23,10 +23,13 @@ export function freezeDeep(value: unknown): void {
 }
 
 function checkObject(value: object, path: string, depth: number): void {
-  if (ArrayBuffer.isView(value)) return;
+  if (value instanceof Uint8Array || value instanceof Date) return;
   if (value instanceof Promise) throw refused(path, 'a promise');
   if (depth >= DEPTH_MAX) throw refused(path.slice(0, 200), `nested deeper than ${DEPTH_MAX} levels, or circular`);
   const isArray = Array.isArray(value);
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (!isArray && prototype !== Object.prototype && prototype !== null)
+    throw refused(path, `an object of class ${(prototype as object).constructor.name}`);
   const fields = value as Record<string, unknown>;
   for (const key in fields) {
     const field = fields[key];

@@ -1,6 +1,7 @@
 // What first and last share: one value of any type, kept with the event time it was seen at.
-import { type Aggregator, aggregator, BadObservation } from './aggregator.ts';
+import { checkStorable } from '../../engine/storable.ts';
 import { atOnce } from '../callbackResult.ts';
+import { type Aggregator, aggregator, BadObservation } from './aggregator.ts';
 
 /** The value, or null in place of "none" when the callback may return undefined or null. */
 export type ValueOrNull<R> = undefined extends R ? NonNullable<R> | null : null extends R ? NonNullable<R> | null : R;
@@ -38,10 +39,10 @@ export function boxed<V, R>(
   });
 }
 
+/** Found out here, where the record can still be blamed; at the next commit it would stop the worker. */
 function storable(value: unknown, kind: string): unknown {
-  if (typeof value === 'function' || typeof value === 'symbol')
-    throw new BadObservation(`${kind} needs a value that can be stored, and its callback returned a ${typeof value}`);
   if (typeof value === 'number' && value - value !== 0)
     throw new BadObservation(`${kind} needs a finite number, or undefined for a gap, and its callback returned ${value}`);
-  return atOnce(value, kind);
+  if (value !== undefined) checkStorable(atOnce(value, kind), `the value of ${kind}`);
+  return value;
 }
