@@ -5,6 +5,7 @@ import type { StoreShape } from './stores.ts';
 /** The time of one segment. null stands for -Infinity: nothing said yet. Unit: epoch ms. */
 export interface SegmentSnapshot {
   readonly timeMs: number | null;
+  readonly targetMs: number | null;
   readonly ownTimeMs: number | null;
   /** By rekey input, by upstream task: the last mark. `idle` holds nobody up. */
   readonly marks: Readonly<Record<string, readonly (number | 'idle' | null)[]>>;

@@ -258,13 +258,18 @@ function placeNodes(order: readonly Node[], names: Map<Node, string>, segmentOf:
       0,
       ...parents.map((p) => {
         const parent = nodes[p] as PlanNode;
-        return isRekey(parent.node) ? 0 : parent.lagMs + (parent.node.kind === 'step' ? (parent.node.spec.graceMs ?? 0) : 0);
+        return isRekey(parent.node) ? 0 : parent.lagMs + resultLagMs(parent.node);
       }),
     );
     indexOf.set(node, nodes.length);
     nodes.push({ index: nodes.length, node, segment: segmentOf.get(node) as number, parents, name: names.get(node) as string, lagMs });
   }
   return { nodes, indexOf };
+}
+
+/** How far behind its step's clock a step's results may lie: a window closes at end + grace and its result carries end − 1 ms. */
+export function resultLagMs(node: Node): number {
+  return node.kind === 'step' && node.spec.graceMs !== undefined ? node.spec.graceMs + 1 : 0;
 }
 
 function inputsOf(pipeline: Pipeline, nodes: readonly PlanNode[]): PlanInput[] {

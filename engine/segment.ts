@@ -2,7 +2,7 @@
 import { type SegmentSnapshot, time } from './checkpoint.ts';
 import { assert } from './errors.ts';
 import type { Input } from './input.ts';
-import type { PlanNode, PlanSegment } from './plan.ts';
+import { type PlanNode, type PlanSegment, resultLagMs } from './plan.ts';
 import type { Mark } from './rekey.ts';
 import type { TaskStore } from './stores.ts';
 
@@ -40,8 +40,10 @@ export class Segment {
   readonly inputs: readonly Input[];
   readonly rekeyOuts: RekeyOut[] = [];
   readonly due: DueStore[] = [];
-  /** The segment's stream time. Never goes back, but for an undone record. */
+  /** The segment's stream time, as steps see it. Never goes back, but for an undone record. */
   timeMs = NEVER;
+  /** Where records, marks and ticks have brought time. timeMs follows it from one due call to the next, so that nothing finds itself late. */
+  targetMs = NEVER;
   /** Largest event time taken from the segment's own topics: they count as one upstream. */
   ownTimeMs = NEVER;
   /** True while silence has been observed and nothing has come since. */
@@ -91,8 +93,13 @@ export class Segment {
   took(eventTimeMs: number): void {
     if (eventTimeMs > this.ownTimeMs) this.ownTimeMs = eventTimeMs;
     if (this.rekeys.length === 0) {
-      if (eventTimeMs > this.timeMs) this.timeMs = eventTimeMs;
+      if (eventTimeMs > this.targetMs) this.targetMs = eventTimeMs;
     } else this.#recompute();
+  }
+
+  /** Time is now at `timeMs`, or where it was if that is later: everything due before has happened. */
+  reach(timeMs: number): void {
+    if (timeMs > this.timeMs) this.timeMs = timeMs;
   }
 
   /** The segment is not silent: a record, or a mark that is not `idle`, came at nowMs (monotonic). */
@@ -122,7 +129,7 @@ export class Segment {
     for (const { timeMs, idle } of this.#upstreams)
       for (let i = 0; i < timeMs.length; i++) if (idle[i] === 0 && (timeMs[i] as number) < least) least = timeMs[i] as number;
     if (this.streams.length > 0 && !this.#ownIdle && this.ownTimeMs < least) least = this.ownTimeMs;
-    if (least !== Number.POSITIVE_INFINITY && least > this.timeMs) this.timeMs = least;
+    if (least !== Number.POSITIVE_INFINITY && least > this.targetMs) this.targetMs = least;
   }
 
   get #upstreamsIdle(): boolean {
@@ -150,14 +157,14 @@ export class Segment {
     if (!this.idle) {
       this.idle = true;
       this.#idleBaseMs = oldest;
-      this.#idleFromMs = this.timeMs;
+      this.#idleFromMs = this.targetMs;
     }
     return this.#idleFromMs + (oldest - this.#idleBaseMs);
   }
 
   /** Time moves by silence: to `timeMs`, which a tick records. */
   tick(timeMs: number): void {
-    if (timeMs > this.timeMs) this.timeMs = timeMs;
+    if (timeMs > this.targetMs) this.targetMs = timeMs;
     if (timeMs > this.ownTimeMs) this.ownTimeMs = timeMs;
   }
 
@@ -173,8 +180,7 @@ export class Segment {
     const streamMark = this.timeMs - out.node.lagMs;
     if (!this.idle) return this.timeMs === NEVER ? undefined : streamMark;
     let emits = Number.POSITIVE_INFINITY;
-    for (const { store, node } of out.storesAbove)
-      emits = Math.min(emits, store.nextDueMs - (node.node.kind === 'step' ? (node.node.spec.graceMs ?? 0) : 0) - 1);
+    for (const { store, node } of out.storesAbove) emits = Math.min(emits, store.nextDueMs - resultLagMs(node.node));
     return emits === Number.POSITIVE_INFINITY ? 'idle' : Math.max(streamMark, emits);
   }
 
@@ -184,6 +190,7 @@ export class Segment {
     );
     return {
       timeMs: time.write(this.timeMs),
+      targetMs: time.write(this.targetMs),
       ownTimeMs: time.write(this.ownTimeMs),
       marks: Object.fromEntries(marks),
       sent: Object.fromEntries(this.rekeyOuts.map((out) => [out.node.name, out.sent ?? null])),
@@ -193,6 +200,7 @@ export class Segment {
   /** Back to a snapshot. What is observed, such as idleness, starts anew. */
   restore(snapshot: SegmentSnapshot | undefined): void {
     this.timeMs = time.read(snapshot?.timeMs ?? null);
+    this.targetMs = time.read(snapshot?.targetMs ?? null);
     this.ownTimeMs = time.read(snapshot?.ownTimeMs ?? null);
     this.idle = false;
     this.#ownIdle = false;

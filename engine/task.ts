@@ -82,6 +82,12 @@ export class Task implements ChainHost {
   readonly #rekeyOutOf = new Map<PlanNode, RekeyOut>();
   #buffer: OutputBuffer | undefined;
   #failure: Failure | undefined;
+  /** A record is only being tried: whatever it does will be undone. */
+  #trying = false;
+  /** The head record that was tried and stands, by input and offset. */
+  #tried = '';
+  /** What the record under way has counted so far: undone with it. */
+  readonly #counting: [string, number][] = [];
   #endedIdleness: RekeyOut[] = [];
   #claim: TaskClaim | undefined;
   #commitNumber = 0;
@@ -241,7 +247,7 @@ export class Task implements ChainHost {
   }
 
   count(step: string, counter: string, n = 1): void {
-    this.#add(`step/${step}/${counter}`, n);
+    this.#counting.push([`step/${step}/${counter}`, n]);
   }
 
   clock(node: PlanNode): { readonly streamTimeMs: number } {
@@ -352,7 +358,8 @@ export class Task implements ChainHost {
   /** One due call or one record of a segment. False when there is neither. */
   #step(segment: Segment): boolean {
     const nextDueMs = segment.nextDueMs;
-    if (nextDueMs <= segment.timeMs) return this.#fire(segment);
+    if (nextDueMs <= segment.targetMs) return this.#fire(segment);
+    segment.reach(segment.targetMs);
     const input = this.#tablesPending.size > 0 ? this.#nextOfTables(segment) : segment.choose();
     if (input === undefined) return false;
     if (input.plan.kind === 'rekey') this.#takeRekeyed(segment, input);
@@ -367,13 +374,26 @@ export class Task implements ChainHost {
     const timeMs = input.headTimeMs;
     const refused = this.#refusal(input, timeMs);
     if (refused !== undefined) this.#refuse(input, refused);
-    else if (nextDueMs < timeMs && segment.rekeys.length === 0) {
+    else if (nextDueMs < timeMs && segment.rekeys.length === 0 && this.#mayMoveTime(segment, input, timeMs)) {
       // Everything due before this record happens before it; then the record finds the world as of its time.
       segment.tick(nextDueMs);
       this.#fire(segment);
       return false;
     } else this.#takeStream(segment, input, timeMs);
     return true;
+  }
+
+  /** Whether the head record will stand: one that fails moves no time, so it is tried before what is due is called for its sake. */
+  #mayMoveTime(segment: Segment, input: Input, timeMs: number): boolean {
+    const place = `${input.index}@${input.position}`;
+    if (this.#tried === place) return true;
+    this.#trying = true;
+    this.#enterStream(segment, input, timeMs);
+    this.#trying = false;
+    const stands = this.#failure === undefined;
+    this.#undoAll();
+    if (stands) this.#tried = place;
+    return stands;
   }
 
   /** What the journal calls for next. Its one freedom is none: a run of one input has no journal to its last record's end. */
@@ -383,7 +403,10 @@ export class Task implements ChainHost {
     const inputIndex = entry === undefined ? only : entry[0] === 2 ? undefined : entry[1];
     const input = inputIndex === undefined ? undefined : (this.inputs[inputIndex] as Input);
     const segment = entry?.[0] === 2 ? this.segments[entry[1]] : input === undefined ? undefined : this.segments[input.plan.segment];
-    for (const each of this.segments) if (each.nextDueMs <= each.timeMs) return this.#fire(each);
+    for (const each of this.segments) {
+      if (each.nextDueMs <= each.targetMs) return this.#fire(each);
+      each.reach(each.targetMs);
+    }
     if (segment === undefined) return false;
     if (entry?.[0] === 2) this.#tick(segment, entry[2]);
     else if (input === undefined) return false;
@@ -437,10 +460,20 @@ export class Task implements ChainHost {
   }
 
   #takeStream(segment: Segment, input: Input, timeMs: number): void {
+    const place = headOf(input);
+    this.#enterStream(segment, input, timeMs);
+    this.#journal.took(input.index);
+    segment.stirred(this.nowMs);
+    this.#finish(input, place);
+    input.advance();
+  }
+
+  /** Runs the head record through its chain. If it fails, the clock is as it was before. */
+  #enterStream(segment: Segment, input: Input, timeMs: number): void {
     const { topic, node } = input.plan;
     const batch = input.batch as RecordBatch;
     const i = input.at;
-    const { timeMs: before, ownTimeMs: ownBefore } = segment;
+    const { timeMs: before, targetMs: targetBefore, ownTimeMs: ownBefore } = segment;
     this.#undo.begin();
     try {
       const codecs = topic as NonNullable<typeof topic>;
@@ -449,19 +482,16 @@ export class Task implements ChainHost {
       const key = keyStart < 0 ? null : codecs.keyCodec.decode(batch.bytes, keyStart, batch.keyEnd[i] as number);
       const value = codecs.codec.decode(batch.bytes, batch.valueStart[i] as number, batch.valueEnd[i] as number);
       segment.took(timeMs);
+      segment.reach(segment.targetMs);
       const entry = (this.#entries[segment.plan.index] as Entries).get(node) as Subject<AnyRec>;
       entry.next(record(key, value, timeMs, batch.headers(i)));
     } catch (error) {
       this.fail('source', error);
     }
-    if (this.#failure !== undefined) {
-      segment.timeMs = before;
-      segment.ownTimeMs = ownBefore;
-    }
-    this.#journal.took(input.index);
-    segment.stirred(this.nowMs);
-    this.#finish(input, { batch, at: i });
-    input.advance();
+    if (this.#failure === undefined && !this.#trying) return;
+    segment.timeMs = before;
+    segment.targetMs = targetBefore;
+    segment.ownTimeMs = ownBefore;
   }
 
   #takeTable(segment: Segment, input: Input): void {
@@ -526,9 +556,8 @@ export class Task implements ChainHost {
   /** Settles the record under way: its outputs go out, or all it did is undone and it becomes a dead letter. */
   #finish(input: Input, place: Place): void {
     const failure = this.#failure;
-    if (failure === undefined) {
-      if (!this.#outbox.isEmpty) this.#settle();
-    } else {
+    if (failure === undefined) this.#settle();
+    else {
       this.#undoAll();
       this.#deadLetterOf(input, place, failure);
     }
@@ -543,6 +572,7 @@ export class Task implements ChainHost {
 
   #fire(segment: Segment): boolean {
     const due = segment.nextDue();
+    segment.reach(due.store.nextDueMs + due.lagMs);
     this.changed = true;
     this.#undo.begin();
     try {
@@ -556,13 +586,16 @@ export class Task implements ChainHost {
       this.#undo.begin();
       this.#deadLetterOfDue(due, failure);
     }
-    if (!this.#outbox.isEmpty) this.#settle();
+    this.#settle();
     return true;
   }
 
   #settle(): void {
-    this.#endedIdleness.length = 0;
-    this.#sent += this.#outbox.settle(this.#buffer as OutputBuffer);
+    if (this.#endedIdleness.length > 0) this.#endedIdleness.length = 0;
+    if (!this.#outbox.isEmpty) this.#sent += this.#outbox.settle(this.#buffer as OutputBuffer);
+    if (this.#counting.length === 0) return;
+    for (const [counter, n] of this.#counting) this.#add(counter, n);
+    this.#counting.length = 0;
   }
 
   #undoAll(): void {
@@ -570,6 +603,7 @@ export class Task implements ChainHost {
     this.#outbox.drop();
     for (const out of this.#endedIdleness) out.sent = 'idle';
     this.#endedIdleness.length = 0;
+    this.#counting.length = 0;
     this.#failure = undefined;
   }
 
@@ -617,14 +651,14 @@ export class Task implements ChainHost {
   observe(nowMs: number, drainedAtMs: (topic: string) => number | undefined): void {
     for (const segment of this.segments) {
       const tickMs = segment.silence(nowMs, drainedAtMs);
-      if (tickMs !== undefined && segment.nextDueMs <= tickMs && tickMs > segment.timeMs) this.#tick(segment, tickMs);
+      if (tickMs !== undefined && segment.nextDueMs <= tickMs && tickMs > segment.targetMs) this.#tick(segment, tickMs);
     }
   }
 
   /** For tests and bounded runs: silence up to `timeMs`, taken as observed. True when something was due by then. */
   tickAt(segmentIndex: number, timeMs: number): boolean {
     const segment = this.segments[segmentIndex] as Segment;
-    if (segment.nextDueMs > timeMs || timeMs <= segment.timeMs) return false;
+    if (segment.nextDueMs > timeMs || timeMs <= segment.targetMs) return false;
     this.#tick(segment, timeMs);
     return true;
   }
@@ -703,6 +737,7 @@ export class Task implements ChainHost {
     });
     this.#journal.restore(back.sinceJournal);
     this.#outbox.drop();
+    this.#tried = '';
     this.changed = false;
   }
 

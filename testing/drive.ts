@@ -15,6 +15,10 @@ import { type MemoryLog, memoryLog } from '../log/memory/memoryLog.ts';
 export interface DriveOptions {
   /** Commit after this many records instead of after each. Results are read when they are committed. */
   readonly commitEvery?: number;
+  /** Go on with the log of an earlier driver, as a restart with a changed definition would. */
+  readonly on?: MemoryLog;
+  /** Steps whose stored state is thrown away. */
+  readonly resetSteps?: readonly string[];
 }
 
 /** A record as it was read back. value null: a deletion. */
@@ -67,9 +71,9 @@ function timeOf(at: number | string): number {
  *
  * Errors  whatever planning or opening the pipeline raises; E_ASSERT is a bug of ours
  */
-export function drive(pipeline: Pipeline, { commitEvery = 1 }: DriveOptions = {}): Driver {
+export function drive(pipeline: Pipeline, { commitEvery = 1, on, resetSteps = [] }: DriveOptions = {}): Driver {
   const plan = planOf(pipeline);
-  const log = memoryLog();
+  const log = on ?? memoryLog();
   const boxed = msgpack();
   log.ensureTopicsNow(plan.topics.map((t) => t.spec));
   const { partitions } = pipeline.options;
@@ -83,7 +87,7 @@ export function drive(pipeline: Pipeline, { commitEvery = 1 }: DriveOptions = {}
       taskGroup(pipeline),
       Array.from({ length: partitions }, (_, p) => p),
     )) {
-      const task = new Task({ plan, partition: claim.partition, boxed, freeze: true });
+      const task = new Task({ plan, partition: claim.partition, boxed, freeze: true, resetSteps });
       const bounds = (input: Input) => log.boundsNow(input.plan.topicName, input.partition);
       task.openNow(claim, (input) => bounds(input).startOffset);
       task.readTablesUntil(new Map(task.inputs.map((input) => [input, bounds(input).endOffset])));
