@@ -1,9 +1,10 @@
-// npm run bench [-- NAME…] [-- --list]: runs benches one at a time on one core, prints their figures, keeps them as JSON.
+// npm run bench [-- NAME…] [--list] [--profile]: runs benches one at a time on one core, prints their figures, keeps them as JSON.
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { hotSpots } from './hotSpots.ts';
 import { type BenchResult, betterOf, type Figure, reached } from './result.ts';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
@@ -32,19 +33,23 @@ function pinned(): readonly string[] {
 }
 
 /** Runs one bench in a process of its own, so that no other bench has warmed or filled it. */
-async function runAlone({ name, file }: Bench): Promise<BenchResult> {
+async function runAlone({ name, file }: Bench, profile: boolean): Promise<BenchResult> {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
   const out = join(folder, 'result.json');
   const script = `import { writeFileSync } from 'node:fs';
     const { run } = await import(${JSON.stringify(pathToFileURL(file).href)});
     writeFileSync(${JSON.stringify(out)}, JSON.stringify(await run()));
     process.exit(0);`;
-  const node = [process.execPath, '--expose-gc', '--import', 'tsx', '--input-type=module', '--eval', script] as const;
+  const profiling = profile ? ['--cpu-prof', `--cpu-prof-dir=${folder}`] : [];
+  const node = [process.execPath, ...profiling, '--expose-gc', '--import', 'tsx', '--input-type=module', '--eval', script] as const;
   const [program, ...args] = [...pinned(), ...node] as unknown as readonly [string, ...string[]];
   try {
     const child = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit'], cwd: join(here, '..') });
     const code = await new Promise<number | null>((done, fail) => child.once('error', fail).once('exit', done));
     if (code !== 0) throw new Error(`bench ${name} ended with exit code ${code}`);
+    if (profile)
+      for (const { name: where, share, ms } of hotSpots(folder, 30))
+        console.log(`  ${(share * 100).toFixed(1).padStart(5)} %  ${ms.toFixed(0).padStart(7)} ms  ${where}`);
     return JSON.parse(readFileSync(out, 'utf8')) as BenchResult;
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -105,7 +110,8 @@ function print({ name, figures, notes }: BenchResult): void {
 
 async function main(args: readonly string[]): Promise<void> {
   const benches = await findBenches();
-  const wanted = args.filter((arg) => arg !== '--list');
+  const profile = args.includes('--profile');
+  const wanted = args.filter((arg) => arg !== '--list' && arg !== '--profile');
   if (args.includes('--list')) return void benches.forEach(({ name, file }) => console.log(`${name.padEnd(20)} bench/${basename(file)}`));
   const unknown = wanted.find((name) => !benches.some((bench) => bench.name === name));
   if (unknown !== undefined) {
@@ -115,9 +121,10 @@ async function main(args: readonly string[]): Promise<void> {
   }
   mkdirSync(join(here, 'results'), { recursive: true });
   for (const bench of benches.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
-    const result = await runAlone(bench);
+    const result = await runAlone(bench, profile);
     print(result);
-    writeFileSync(join(here, 'results', `${bench.name}.json`), `${JSON.stringify(report(result), null, 2)}\n`);
+    // Figures under the profiler are not figures.
+    if (!profile) writeFileSync(join(here, 'results', `${bench.name}.json`), `${JSON.stringify(report(result), null, 2)}\n`);
   }
 }
 
