@@ -3,6 +3,7 @@ import { msgpack } from '../codecs/msgpack.ts';
 import { DEAD_LETTER_TOPIC } from '../engine/deadLetter.ts';
 import { type ErrorCode, MillraceError } from '../engine/errors.ts';
 import type { Input } from '../engine/input.ts';
+import type { JournalEntry } from '../engine/journal.ts';
 import { partitionOf } from '../engine/partitioner.ts';
 import type { Pipeline } from '../engine/pipeline.ts';
 import { type Plan, type PlannedTopic, planOf, taskGroup } from '../engine/plan.ts';
@@ -19,6 +20,8 @@ export interface DriveOptions {
   readonly on?: MemoryLog;
   /** Steps whose stored state is thrown away. */
   readonly resetSteps?: readonly string[];
+  /** Run what another driver ran once more, from its source topics and its journal, on a log of its own. */
+  readonly replayOf?: Driver;
 }
 
 /** A record as it was read back. value null: a deletion. */
@@ -43,6 +46,8 @@ export interface Driver {
   sendBytes(topic: Topic<any, any>, key: Uint8Array | null, value: Uint8Array | null, at: number | string, headers?: Headers): void;
   /** Silence up to then: what is due by that time happens. */
   tick(at: number | string): void;
+  /** Processes and commits whatever is at hand: what a replay needs. */
+  settle(): void;
   /** The end of a bounded run: closes what is open. */
   end(): void;
   /** Everything committed to a topic, a table or the alerts since the last read of it. */
@@ -71,11 +76,12 @@ function timeOf(at: number | string): number {
  *
  * Errors  whatever planning or opening the pipeline raises; E_ASSERT is a bug of ours
  */
-export function drive(pipeline: Pipeline, { commitEvery = 1, on, resetSteps = [] }: DriveOptions = {}): Driver {
+export function drive(pipeline: Pipeline, { commitEvery = 1, on, resetSteps = [], replayOf }: DriveOptions = {}): Driver {
   const plan = planOf(pipeline);
   const log = on ?? memoryLog();
   const boxed = msgpack();
   log.ensureTopicsNow(plan.topics.map((t) => t.spec));
+  if (replayOf !== undefined) copySources(plan, replayOf.log, log);
   const { partitions } = pipeline.options;
   const read = new Map<string, number[]>();
   let set = open();
@@ -87,13 +93,19 @@ export function drive(pipeline: Pipeline, { commitEvery = 1, on, resetSteps = []
       taskGroup(pipeline),
       Array.from({ length: partitions }, (_, p) => p),
     )) {
-      const task = new Task({ plan, partition: claim.partition, boxed, freeze: true, resetSteps });
+      const task = new Task({ plan, partition: claim.partition, boxed, freeze: true, resetSteps, ...journalOf(claim.partition) });
       const bounds = (input: Input) => log.boundsNow(input.plan.topicName, input.partition);
       task.openNow(claim, (input) => bounds(input).startOffset);
       task.readTablesUntil(new Map(task.inputs.map((input) => [input, bounds(input).endOffset])));
       opened.add(task);
     }
     return opened;
+  }
+
+  function journalOf(partition: number): { replay?: JournalEntry[] } {
+    if (replayOf === undefined) return {};
+    const entries = recordsOf(replayOf.log, plan.journalTopic, partition, 0).flatMap(({ value }) => boxed.decode(value as Buffer, 0, (value as Buffer).length));
+    return { replay: entries as JournalEntry[] };
   }
 
   /** Processes all the log has, then commits; over again while rekey topics bring more. */
@@ -140,22 +152,12 @@ export function drive(pipeline: Pipeline, { commitEvery = 1, on, resetSteps = []
   function readAll(name: string, partitionCount: number) {
     const positions = read.get(name) ?? new Array<number>(partitionCount).fill(0);
     read.set(name, positions);
-    const found = [];
+    const found: RawRecord[] = [];
     for (let partition = 0; partition < partitionCount; partition++) {
       const from = Math.max(positions[partition] as number, log.boundsNow(name, partition).startOffset);
-      const fetched = log.fetchNow([{ topic: name, partition, offset: from }], Number.POSITIVE_INFINITY)[0] as ReturnType<
-        typeof log.fetchNow
-      >[number];
-      for (const batch of fetched.batches)
-        for (let i = 0; i < batch.count; i++) {
-          const offset = batch.baseOffset + (batch.offsetDelta[i] as number);
-          if (offset < from) continue;
-          const bytes = (start: number, end: number) => (start < 0 ? null : Buffer.from(batch.bytes.subarray(start, end)));
-          const key = bytes(batch.keyStart[i] as number, batch.keyEnd[i] as number);
-          const value = bytes(batch.valueStart[i] as number, batch.valueEnd[i] as number);
-          found.push({ partition, offset, key, value, eventTimeMs: batch.timeMs[i] as number, headers: batch.headers(i) });
-        }
-      positions[partition] = fetched.nextOffset;
+      const records = recordsOf(log, name, partition, from);
+      found.push(...records);
+      positions[partition] = log.boundsNow(name, partition).endOffset;
     }
     return found;
   }
@@ -175,6 +177,7 @@ export function drive(pipeline: Pipeline, { commitEvery = 1, on, resetSteps = []
         settle(true);
       }
     },
+    settle: () => settle(true),
     end() {
       settle(true);
       while (set.end()) settle(true);
@@ -196,6 +199,46 @@ export function drive(pipeline: Pipeline, { commitEvery = 1, on, resetSteps = []
       return sums;
     },
   };
+}
+
+interface RawRecord {
+  readonly partition: number;
+  readonly offset: number;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly eventTimeMs: number;
+  readonly headers: Headers;
+}
+
+/** Every record a partition still holds from an offset on. */
+function recordsOf(log: MemoryLog, topic: string, partition: number, from: number): RawRecord[] {
+  const found: RawRecord[] = [];
+  const offset = Math.max(from, log.boundsNow(topic, partition).startOffset);
+  for (const { batches } of log.fetchNow([{ topic, partition, offset }], Number.POSITIVE_INFINITY))
+    for (const batch of batches)
+      for (let i = 0; i < batch.count; i++) {
+        const bytes = (start: number, end: number) => (start < 0 ? null : Buffer.from(batch.bytes.subarray(start, end)));
+        found.push({
+          partition,
+          offset: batch.baseOffset + (batch.offsetDelta[i] as number),
+          key: bytes(batch.keyStart[i] as number, batch.keyEnd[i] as number),
+          value: bytes(batch.valueStart[i] as number, batch.valueEnd[i] as number),
+          eventTimeMs: batch.timeMs[i] as number,
+          headers: batch.headers(i),
+        });
+      }
+  return found.filter((r) => r.offset >= offset);
+}
+
+function copySources(plan: Plan, from: MemoryLog, to: MemoryLog): void {
+  for (const { spec, role } of plan.topics) {
+    if (role !== 'source' && role !== 'table') continue;
+    for (let partition = 0; partition < spec.partitions; partition++) {
+      const buffer = to.newBuffer();
+      for (const { key, value, eventTimeMs, headers } of recordsOf(from, spec.name, partition, 0)) buffer.add(spec.name, partition, key, value, eventTimeMs, headers);
+      to.appendNow(buffer);
+    }
+  }
 }
 
 function sources(topics: readonly PlannedTopic[]): string {
