@@ -1,0 +1,181 @@
+// What was read since the last commit, and the commit: rows, dead letters and positions in one DuckDB transaction.
+import { BIGINT, BLOB, type DuckDBConnection, DuckDBBlobValue, INTEGER, TIMESTAMPTZ, VARCHAR } from '@duckdb/node-api';
+import { codeOf, type ErrorCode, MillraceError, messageOf } from '../engine/errors.ts';
+import type { RecordBatch } from '../engine/ports.ts';
+import { resultCodec } from '../engine/resultCodec.ts';
+import type { DeskMetrics } from './deskMetrics.ts';
+import { type Position, storePositions, timestamp } from './positions.ts';
+import { resultKey } from './resultKey.ts';
+import type { TableWriter } from './tableWriter.ts';
+
+/** A record of the log by its place. */
+export interface Place {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+}
+
+/** What one session hands the next about a flush that failed. */
+export interface Trouble {
+  /** So many records are flushed one by one, to find the one that DuckDB refuses. */
+  carefulRecords: number;
+  /** A record DuckDB refused although it fits its columns, known from a flush of that record alone. */
+  poison: (Place & { readonly reason: string }) | undefined;
+}
+
+export interface TakingsOptions {
+  readonly connection: DuckDBConnection;
+  readonly writers: ReadonlyMap<string, TableWriter>;
+  readonly positions: readonly Position[];
+  readonly metrics: DeskMetrics;
+  readonly nowMs: () => number;
+  /** Records per commit at most. */
+  readonly rowsMax: number;
+  readonly onPoint: ((point: 'desk-in-transaction') => void) | undefined;
+  readonly trouble: Trouble;
+}
+
+interface DeadRow {
+  readonly position: Position;
+  readonly code: ErrorCode;
+  readonly reason: string;
+  readonly offset: number;
+  readonly eventTimeMs: number;
+  readonly key: string | null;
+  readonly value: Buffer | null;
+}
+
+/** Longest reason kept of a dead letter. Unit: characters. */
+const REASON_MAX = 2_000;
+
+/** Records on their way into DuckDB. After an error it is void: the session ends and the next one reads them again. */
+export class Takings {
+  readonly #options: TakingsOptions;
+  #dead: DeadRow[] = [];
+  #count = 0;
+  #last: Place | undefined;
+
+  constructor(options: TakingsOptions) {
+    this.#options = options;
+  }
+
+  /** True when a position moved that DuckDB does not know of. */
+  get isDirty(): boolean {
+    return this.#options.positions.some((p) => p.nextOffset !== p.storedOffset);
+  }
+
+  /** Takes a batch from the position on, committing whenever enough records have come together. */
+  async takeBatch(position: Position, batch: RecordBatch): Promise<void> {
+    const { trouble, rowsMax } = this.#options;
+    for (let i = 0; i < batch.count; i++) {
+      const offset = batch.baseOffset + (batch.offsetDelta[i] as number);
+      if (offset < position.nextOffset) continue;
+      this.#take(position, batch, i, offset);
+      position.nextOffset = offset + 1;
+      position.appendTimeMs = batch.appendTimeMs;
+      this.#count++;
+      if (this.#count >= (trouble.carefulRecords > 0 ? 1 : rowsMax)) {
+        this.#last = { topic: position.desk.topic.name, partition: position.partition, offset };
+        await this.commit();
+      }
+    }
+    position.nextOffset = Math.max(position.nextOffset, batch.nextOffset);
+  }
+
+  /** ① begin, ② rows of every table, ③ dead letters, ④ positions, ⑤ commit; ⑥ only then is anything counted or forgotten. */
+  async commit(): Promise<void> {
+    if (!this.isDirty) return;
+    const { connection, writers, positions, metrics, nowMs, onPoint, trouble } = this.#options;
+    const startedMs = performance.now();
+    const moved = positions.filter((p) => p.nextOffset !== p.storedOffset);
+    try {
+      await connection.run('BEGIN');
+      for (const writer of writers.values()) await writer.write();
+      await writeDead(connection, this.#dead, nowMs());
+      await storePositions(connection, moved);
+      onPoint?.('desk-in-transaction');
+      await connection.run('COMMIT');
+    } catch (error) {
+      suspect(trouble, this.#count, this.#last, error);
+      throw error;
+    }
+    metrics.flushSeconds.observe((performance.now() - startedMs) / 1000);
+    for (const [table, { buffer }] of writers) {
+      if (buffer.rowCount > 0) metrics.rows.inc({ table }, buffer.rowCount);
+      buffer.clear();
+    }
+    for (const { code } of this.#dead) metrics.deadLettered.inc({ code });
+    for (const position of moved) position.storedOffset = position.nextOffset;
+    trouble.carefulRecords = Math.max(0, trouble.carefulRecords - this.#count);
+    this.#dead = [];
+    this.#count = 0;
+  }
+
+  #take(position: Position, batch: RecordBatch, i: number, offset: number): void {
+    const { desk, partition } = position;
+    let key: string | null = null;
+    try {
+      refusePoison(this.#options.trouble.poison, desk.topic.name, partition, offset);
+      const keyStart = batch.keyStart[i] as number;
+      if (keyStart >= 0) key = resultKey.decode(batch.bytes, keyStart, batch.keyEnd[i] as number) as string;
+      const { buffer } = this.#options.writers.get(desk.table.name) as TableWriter;
+      const start = batch.valueStart[i] as number;
+      if (start < 0) buffer.remove(key);
+      else
+        buffer.add(key, resultCodec.decode(batch.bytes, start, batch.valueEnd[i] as number), {
+          pipeline: desk.pipeline,
+          partition,
+          offset,
+          eventTimeMs: batch.timeMs[i] as number,
+          appendTimeMs: batch.appendTimeMs,
+        });
+    } catch (error) {
+      this.#dead.push(deadRow(position, batch, i, offset, key, error));
+    }
+  }
+}
+
+function refusePoison(poison: Trouble['poison'], topic: string, partition: number, offset: number): void {
+  if (poison !== undefined && poison.offset === offset && poison.partition === partition && poison.topic === topic)
+    throw new MillraceError('E_COLUMN', poison.reason);
+}
+
+function deadRow(position: Position, batch: RecordBatch, i: number, offset: number, key: string | null, error: unknown): DeadRow {
+  const start = batch.valueStart[i] as number;
+  return {
+    position,
+    code: error instanceof MillraceError ? codeOf(error) : 'E_COLUMN',
+    reason: messageOf(error).slice(0, REASON_MAX),
+    offset,
+    eventTimeMs: batch.timeMs[i] as number,
+    key,
+    value: start < 0 ? null : batch.bytes.subarray(start, batch.valueEnd[i] as number),
+  };
+}
+
+async function writeDead(connection: DuckDBConnection, dead: readonly DeadRow[], atMs: number): Promise<void> {
+  if (dead.length === 0) return;
+  const insert = await connection.prepare('INSERT INTO _millrace_dead_letters VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)');
+  const types = [TIMESTAMPTZ, VARCHAR, VARCHAR, VARCHAR, VARCHAR, VARCHAR, INTEGER, BIGINT, TIMESTAMPTZ, VARCHAR, BLOB];
+  for (const { position, code, reason, offset, eventTimeMs, key, value } of dead) {
+    const { desk, partition } = position;
+    const row = [timestamp(atMs), code, reason, desk.pipeline, desk.table.name, desk.topic.name, partition, BigInt(offset)];
+    insert.bind([...row, timestamp(eventTimeMs), key, value === null ? null : new DuckDBBlobValue(value)], types);
+    await insert.run();
+  }
+  insert.destroySync();
+}
+
+/** DuckDB's complaints about data, not about the disk or itself. */
+const ABOUT_DATA = /^(?:Conversion|Constraint|Invalid Input|Out of Range|Mismatch Type|Binder|Catalog|Parser|Invalid type) Error/;
+
+/**
+ * Remembers what to do about a failed commit. Values are checked before they are staged, so DuckDB should never refuse one;
+ * if it does all the same, the records are committed one by one, and the one that fails alone goes to the dead letters.
+ */
+function suspect(trouble: Trouble, count: number, last: Place | undefined, error: unknown): void {
+  if (count === 0 || !ABOUT_DATA.test(messageOf(error))) return;
+  if (count === 1 && trouble.carefulRecords > 0 && last !== undefined)
+    trouble.poison = { ...last, reason: `DuckDB refused the row: ${messageOf(error)}` };
+  trouble.carefulRecords = Math.max(trouble.carefulRecords, count);
+}
