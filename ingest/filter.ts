@@ -75,7 +75,7 @@ export function parseKeyTemplate(key: string, levels: readonly FilterLevel[], fi
   const parts: KeyPart[] = [];
   for (const piece of key.split(/(\{[^{}]*\})/)) {
     if (piece === '') continue;
-    if (!piece.startsWith('{') || piece.length === 1) {
+    if (!/^\{.*\}$/s.test(piece)) {
       if (/[{}]/.test(piece)) throw wrong("a '{' or '}' without its partner");
       parts.push({ kind: 'text', text: piece });
       continue;

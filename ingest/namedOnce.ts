@@ -3,7 +3,7 @@
 /** Longest text shown. Unit: characters. */
 const SHOWN_MAX = 200;
 
-/** Remembers up to `max` texts. Beyond that nothing counts as new, so that a flood of names falls silent. */
+/** Remembers the beginnings of up to `max` texts. Beyond that nothing counts as new, so that a flood of names falls silent. */
 export class NamedOnce {
   readonly #max: number;
   readonly #named = new Set<string>();
@@ -13,8 +13,9 @@ export class NamedOnce {
   }
 
   isNew(text: string): boolean {
-    if (this.#named.size >= this.#max || this.#named.has(text)) return false;
-    this.#named.add(text);
+    const beginning = text.slice(0, SHOWN_MAX);
+    if (this.#named.size >= this.#max || this.#named.has(beginning)) return false;
+    this.#named.add(beginning);
     return true;
   }
 }

@@ -47,10 +47,10 @@ export interface Router {
 
 /** Kafka has no limit for keys; ours keeps a hostile topic from filling every index with itself. Unit: UTF-8 bytes. */
 export const KEY_BYTES_MAX = 1_024;
-/** Known MQTT topics kept; the oldest goes first. */
-const CACHE_MAX = 100_000;
-/** Bytes of known MQTT topics kept. */
-const CACHE_BYTES_MAX = 16 << 20;
+/** Known MQTT topics kept in each of two generations: what is not met again while one fills is forgotten. */
+const GENERATION_MAX = 65_536;
+/** Bytes of their texts. */
+const GENERATION_BYTES_MAX = 8 << 20;
 /** Longer topics are worked out each time: they are rare and would fill the cache. Unit: UTF-8 bytes. */
 const CACHED_TOPIC_BYTES_MAX = 512;
 
@@ -74,26 +74,13 @@ export function router(topics: readonly RoutedTopic[]): Router {
     const levels = parseFilter(route.filter);
     trie.add(levels, { index, routed, route, key: parseKeyTemplate(route.key, levels, route.filter) });
   });
-  const known = new Map<string, RoutedPublish>();
-  let knownBytes = 0;
+  const known = topicCache();
 
   const learn = (mqttTopic: string, bytes: Buffer): RoutedPublish => {
     const levels = levelsOf(mqttTopic);
     const matches = [...trie.match(levels)].sort((a, b) => a.index - b.index).map((compiled) => matchOf(compiled, levels));
-    const publish: RoutedPublish = {
-      mqttTopic,
-      mqttTopicBytes: Buffer.from(bytes),
-      matches,
-      holdsReplacement: mqttTopic.includes('\ufffd'),
-    };
-    if (bytes.length > CACHED_TOPIC_BYTES_MAX) return publish;
-    known.set(mqttTopic, publish);
-    knownBytes += bytes.length;
-    while (known.size > CACHE_MAX || knownBytes > CACHE_BYTES_MAX) {
-      const [oldest, gone] = known.entries().next().value as [string, RoutedPublish];
-      known.delete(oldest);
-      knownBytes -= gone.mqttTopicBytes.length;
-    }
+    const publish: RoutedPublish = { mqttTopic, mqttTopicBytes: Buffer.from(bytes), matches, holdsReplacement: mqttTopic.includes('\ufffd') };
+    if (bytes.length <= CACHED_TOPIC_BYTES_MAX) known.add(publish);
     return publish;
   };
 
@@ -103,7 +90,33 @@ export function router(topics: readonly RoutedTopic[]): Router {
       const publish = known.get(mqttTopic);
       if (publish !== undefined && (!publish.holdsReplacement || isUtf8(bytes.subarray(start, end)))) return publish;
       const topicBytes = bytes.subarray(start, end);
-      return topicProblem(mqttTopic, topicBytes) ?? publish ?? learn(mqttTopic, topicBytes);
+      return topicProblem(mqttTopic, topicBytes) ?? learn(mqttTopic, topicBytes);
+    },
+  };
+}
+
+/** Two maps: the young one becomes the old one when it is full, and what the old one still held is forgotten. */
+function topicCache() {
+  let young = new Map<string, RoutedPublish>();
+  let old = new Map<string, RoutedPublish>();
+  let youngBytes = 0;
+  const add = (publish: RoutedPublish): void => {
+    if (young.size >= GENERATION_MAX || youngBytes >= GENERATION_BYTES_MAX) {
+      old = young;
+      young = new Map();
+      youngBytes = 0;
+    }
+    young.set(publish.mqttTopic, publish);
+    youngBytes += publish.mqttTopicBytes.length;
+  };
+  return {
+    add,
+    get(mqttTopic: string): RoutedPublish | undefined {
+      const recent = young.get(mqttTopic);
+      if (recent !== undefined) return recent;
+      const publish = old.get(mqttTopic);
+      if (publish !== undefined) add(publish);
+      return publish;
     },
   };
 }
