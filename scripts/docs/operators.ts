@@ -3,7 +3,7 @@ import { type Exported, reExports } from '../tidy/documented.ts';
 import type { Source } from '../tidy/source.ts';
 
 /** The labels of house style's doc comment: what follows the prose, set as a block of its own. */
-const FIELD = /^(?:Shape|Unit|Time|State|Order|Errors|Cost|Source|Sides|Late|Shape of state)\b\s{2,}/;
+const FIELD = /^(?:Shape|Unit|Time|State|Order|Errors|Cost|Source|Sides|Late|Limit|Silence|Missing|Shape of state)\b\s{2,}/;
 
 interface DocParts {
   readonly prose: string;
