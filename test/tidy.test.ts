@@ -26,6 +26,8 @@ describe('imports', () => {
     ['engine/a.ts', "type X = import('../sinks/duckdb.ts').X;"],
     ['engine/a.ts', "import { readFileSync } from 'node:fs';"],
     ['engine/a.ts', "import pino from 'pino';"],
+    ['engine/a.ts', "import { setImmediate } from 'node:timers/promises';"],
+    ['engine/worker.ts', "import { open } from 'node:fs/promises';"],
     ['operators/a.ts', "import { json } from '../codecs/json.ts';"],
     ['operators/a.ts', "const x = () => import('../ingest/mqtt.ts');"],
     ['sinks/a.ts', "import { x } from '../log/embedded/embeddedLog.ts';"],
@@ -48,6 +50,7 @@ describe('imports', () => {
 
   it.each([
     ['engine/a.ts', "import { Observable } from 'rxjs';\nimport { b } from './b.ts';"],
+    ['engine/worker.ts', "import { setImmediate as nextTurn } from 'node:timers/promises';"],
     ['operators/a.ts', "import { step } from '../engine/step.ts';\nimport { map } from './map.ts';"],
     ['log/embedded/a.ts', "import { open } from 'lmdb';\nimport { x } from '../recordBatch.ts';"],
     ['test/log/embedded/a.test.ts', "import { open } from 'lmdb';"],

@@ -2,8 +2,8 @@
 import { type Exported, reExports } from '../tidy/documented.ts';
 import type { Source } from '../tidy/source.ts';
 
-/** The labels of house style's doc comment: what follows the prose, set as a block of its own. */
-const FIELD = /^(?:Shape|Unit|Time|State|Order|Errors|Cost|Source|Sides|Late|Limit|Silence|Missing|Shape of state)\b\s{2,}/;
+/** A label of house style's doc comment (`Shape   Rec<K, V> → …`): what follows the prose, set as a block of its own. */
+const FIELD = /^[A-Z][a-z]+\s{2,}\S/;
 
 interface DocParts {
   readonly prose: string;

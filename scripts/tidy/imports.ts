@@ -24,6 +24,9 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   lmdb: ['log/embedded/', 'test/log/embedded/'],
 };
 
+/** What the engine's one asynchronous file may take of Node. */
+const WORKER = { path: 'engine/worker.ts', mayImport: ['node:timers/promises'] };
+
 /** Folders whose packages are counted: the engine and what stands on it must stay light. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   engine: ['rxjs'],
@@ -60,6 +63,7 @@ function objection(path: string, specifier: string): string | undefined {
     if ((specifier === name || specifier.startsWith(`${name}/`)) && !homes.some((home) => path.startsWith(home)))
       return `${name} is named only in ${homes[0]}; go through the log port of engine/ports.ts`;
   if (specifier.startsWith('.')) return relativeObjection(path, area, specifier);
+  if (path === WORKER.path && WORKER.mayImport.includes(specifier)) return undefined;
   const allowed = PACKAGES[area];
   if (allowed !== undefined && !allowed.includes(specifier))
     return `${area}/ imports ${allowed.join(', ')} and no other package, not '${specifier}'; take it as an argument from runtime/`;
