@@ -8,6 +8,7 @@ import type { Codec } from './topic.ts';
 /** What the chains need of the task they run in. */
 export interface ChainHost {
   readonly failed: boolean;
+  readonly trial: boolean;
   fail(step: string, error: unknown): void;
   emit(output: number, record: AnyRec): void;
   emitRekeyed(node: PlanNode, record: AnyRec): void;
@@ -117,6 +118,9 @@ function contextOf(host: ChainHost, plan: Plan, node: PlanNode, sides: Map<strin
     clock: host.clock(node),
     get failed() {
       return host.failed;
+    },
+    get trial() {
+      return host.trial;
     },
     fail: (error) => host.fail(name, error),
     keyValueStore: (store, codec) => host.keyValueStore(node, store, codec),

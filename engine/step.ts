@@ -52,6 +52,11 @@ export interface StepContext {
   readonly clock: { readonly streamTimeMs: number };
   /** True once something in the current record or due call failed: whatever comes is undone, so it need not be done. */
   readonly failed: boolean;
+  /**
+   * True while a record is only tried, before what is due ahead of it is called; all it does is undone and it will come again.
+   * Only a step whose effect cannot be undone need look.
+   */
+  readonly trial: boolean;
   /** Hands an exception to the task: the whole record is undone and dead-lettered. */
   fail(error: unknown): void;
   keyValueStore<K, V>(name: string, codec?: Codec<V>): KeyValueStore<K, V>;

@@ -83,7 +83,7 @@ export class Task implements ChainHost {
   #buffer: OutputBuffer | undefined;
   #failure: Failure | undefined;
   /** A record is only being tried: whatever it does will be undone. */
-  #trying = false;
+  trial = false;
   /** The head record that was tried and stands, by input and offset. */
   #tried = '';
   /** What the record under way has counted so far: undone with it. */
@@ -387,9 +387,9 @@ export class Task implements ChainHost {
   #mayMoveTime(segment: Segment, input: Input, timeMs: number): boolean {
     const place = `${input.index}@${input.position}`;
     if (this.#tried === place) return true;
-    this.#trying = true;
+    this.trial = true;
     this.#enterStream(segment, input, timeMs);
-    this.#trying = false;
+    this.trial = false;
     const stands = this.#failure === undefined;
     this.#undoAll();
     if (stands) this.#tried = place;
@@ -488,7 +488,7 @@ export class Task implements ChainHost {
     } catch (error) {
       this.fail('source', error);
     }
-    if (this.#failure === undefined && !this.#trying) return;
+    if (this.#failure === undefined && !this.trial) return;
     segment.timeMs = before;
     segment.targetMs = targetBefore;
     segment.ownTimeMs = ownBefore;

@@ -24,7 +24,8 @@ export function peek<K, V>(look: (value: V, record: Rec<K, V>) => void): Step<Re
     describe: 'peek',
     build: (context) =>
       perRecord(context, (record, out) => {
-        atOnce(look(record.value, record), 'peek');
+        // Looking cannot be undone, so it waits until the record is meant.
+        if (!context.trial) atOnce(look(record.value, record), 'peek');
         out.next(record);
       }),
   });
