@@ -13,6 +13,7 @@ export interface PlayMapping {
   row(cells: readonly string[], columns: ReadonlyMap<string, number>, where: string): MappedRow | undefined;
 }
 
+/** A row of the file as a publish. */
 export interface MappedRow {
   readonly client: string;
   readonly topic: string;

@@ -25,6 +25,7 @@ export interface PlayRecord {
   readonly atMs: number | undefined;
 }
 
+/** A checked file, ready to be played from any place. */
 export interface PlaySource {
   /** For people: what was asked for. */
   readonly name: string;
@@ -40,6 +41,7 @@ export interface PlaySource {
   records(index: number): AsyncGenerator<PlayRecord, void, undefined>;
 }
 
+/** Where to look for files. */
 export interface LoadPlayOptions {
   /** Where names and relative paths begin. */
   readonly cwd: string;

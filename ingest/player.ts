@@ -1,10 +1,11 @@
 // Publishes a file over MQTT as the devices in it would: at their pace or faster, in their order, each record acknowledged.
 import { performance } from 'node:perf_hooks';
 import { MillraceError } from '../engine/errors.ts';
-import { openPlayConnection, type PlayBroker, type PlayConnection } from './playConnection.ts';
+import { type PlayBroker, PlayConnection } from './playConnection.ts';
 import { openPlayPosition } from './playPosition.ts';
 import type { PlayRecord, PlaySource } from './playSource.ts';
 
+/** What is played, where to, how fast. */
 export interface PlayerOptions extends PlayBroker {
   readonly source: PlaySource;
   /** How many times faster than it happened; 0 or Infinity: as fast as the broker takes it. */
@@ -22,6 +23,7 @@ export interface PlayerOptions extends PlayBroker {
   readonly aheadMs?: number;
 }
 
+/** How far a play is. */
 export interface PlayProgress {
   readonly state: 'playing' | 'finished' | 'stopped' | 'alreadyPlayed';
   readonly name: string;
@@ -36,6 +38,7 @@ export interface PlayProgress {
   readonly trouble: string | undefined;
 }
 
+/** A play under way. */
 export interface Player {
   /** Resolves when everything is acknowledged, or stop() was called. Rejects with E_PLAY when it cannot go on. */
   readonly finished: Promise<PlayProgress>;
@@ -170,7 +173,7 @@ class Play {
     let connection = this.#connections.get(client);
     if (connection !== undefined) return connection;
     if (this.#connections.size < connectionsMax) {
-      connection = openPlayConnection(`play-${client}`, this.#options, {
+      connection = new PlayConnection(`play-${client}`, this.#options, {
         acknowledged: (record) => {
           this.#inFlight.delete(record.index);
           this.#wake();

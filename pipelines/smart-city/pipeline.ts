@@ -39,7 +39,11 @@ const stations = table(topic('city.stations', json(Station), { keep: 'compact', 
 
 const readings = stream(cityAir).pipe(
   dedupe('resent', (r) => r.at, { remember: { days: 7 } }),
-  leftJoinTable(stations, (reading, station) => ({ ...judge(reading), district: station?.district ?? 'unknown', area: station?.area ?? 'unknown' })),
+  leftJoinTable(stations, (reading, station) => ({
+    ...judge(reading),
+    district: station?.district ?? 'unknown',
+    area: station?.area ?? 'unknown',
+  })),
 );
 const rejected = readings.pipe(flatMap((r) => r.rejected.map((rejection) => ({ ...rejection, district: r.district }))));
 const measured = readings.pipe(map(({ plausible, district, area }) => ({ ...plausible, district, area })));
@@ -152,7 +156,9 @@ const airIndex = subIndices.pipe(
 // ── Alarms ──
 
 /** From level IV on, moderately polluted (HJ 633-2012, table 2), three hours long; over when the air meets the standard again. */
-const unhealthyAir = airIndex.pipe(alert('unhealthy-air', { when: (r) => r.aqi, above: 151, clearBelow: 101, for: { hours: 3 }, severity: 'high' }));
+const unhealthyAir = airIndex.pipe(
+  alert('unhealthy-air', { when: (r) => r.aqi, above: 151, clearBelow: 101, for: { hours: 3 }, severity: 'high' }),
+);
 /** Two hourly reports in a row have not come. */
 const silentStation = readings.pipe(alert('silent-station', { absentFor: { minutes: 150 }, severity: 'medium' }));
 

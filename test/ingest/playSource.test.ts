@@ -111,7 +111,8 @@ describe('a mapping', () => {
     write('zipped.json', JSON.stringify({ ...mapping, file: 'air.csv.gz' }));
     const wanted = await all(await load('mine'));
     expect(wanted).toHaveLength(2);
-    for (const name of ['air.csv', 'zipped.json']) expect(await all(await load(name)), name).toEqual(wanted);
+    for (const name of ['air.csv', 'zipped.json'])
+      expect({ name, records: await all(await load(name)) }).toEqual({ name, records: wanted });
   });
 
   test('summer time follows the zone by name', async () => {

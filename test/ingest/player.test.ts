@@ -40,9 +40,7 @@ class Broker {
         atWallMs: performance.now(),
       };
       this.got.push(got);
-      const wait = this.hold(got);
-      if (wait === undefined) done(null);
-      else void wait.then(() => done(null));
+      void this.#answer(got, () => done(null));
     };
     const server = createServer((socket) => {
       this.sockets.add(socket);
@@ -53,6 +51,11 @@ class Broker {
     this.#aedes = aedes;
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
     this.port = (server.address() as AddressInfo).port;
+  }
+
+  async #answer(got: Got, done: () => void): Promise<void> {
+    await this.hold(got);
+    done();
   }
 
   async stop(): Promise<void> {
@@ -90,7 +93,11 @@ async function source(count: number, clients: number, stepMs: number, name = 'in
 
 async function play(played: PlaySource, options: Partial<PlayerOptions> = {}): Promise<Player> {
   const player = await startPlayer({
-    ...{ source: played, host: '127.0.0.1', port: broker.port, speed: 0, positionFile: join(dir, 'player.json') },
+    source: played,
+    host: '127.0.0.1',
+    port: broker.port,
+    speed: 0,
+    positionFile: join(dir, 'player.json'),
     ...options,
   });
   players.push(player);
