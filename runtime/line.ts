@@ -163,16 +163,16 @@ async function playTo(
 /** --until-end: everything played is acknowledged, so it is in the log; then the worker runs to the log's end. */
 function finishWhenPlayed({ untilEnd }: LineSettings, worker: Worker, player: Player | undefined, link: ChildLink): void {
   if (!untilEnd) return;
-  (player?.finished ?? Promise.resolve(undefined)).then(
-    (progress) => {
-      if (progress?.state !== 'stopped') worker.endOfInput();
-    },
-    (error) => link.fail(error),
-  );
+  endWhenPlayed(worker, player).catch((error) => link.fail(error));
   worker.finished.then(
     () => link.send({ kind: 'finished' }),
     () => {},
   );
+}
+
+async function endWhenPlayed(worker: Worker, player: Player | undefined): Promise<void> {
+  const progress = await player?.finished;
+  if (progress?.state !== 'stopped') worker.endOfInput();
 }
 
 function sendMetrics(worker: Worker, listener: Listener, link: ChildLink): NodeJS.Timeout {

@@ -47,88 +47,107 @@ export interface SupervisedChild {
 
 /** Makes the keeper of one child. Nothing runs before start(). */
 export function superviseChild<Settings>(options: SupervisedChildOptions<Settings>): SupervisedChild {
-  const { role, tell } = options;
-  let child: ChildProcess | undefined;
-  let stopping = false;
-  let everReady = false;
-  let readyAtMs: number | undefined;
-  let lastHeardMs = 0;
-  let crashes = 0;
-  let restarts = -1;
-  let lastFailure: Extract<FromChild, { kind: 'failed' }> | undefined;
-  let restartTimer: NodeJS.Timeout | undefined;
+  return new Keeper(options);
+}
 
-  const start = (): void => {
-    restarts++;
-    lastFailure = undefined;
-    readyAtMs = undefined;
-    lastHeardMs = performance.now();
-    const own = forkRole(options.module, restarts === 0);
-    child = own;
-    own.on('message', (message: FromChild) => hear(message));
-    own.on('error', () => {});
-    own.once('exit', (code, signal) => {
-      if (child !== own) return;
-      child = undefined;
-      if (!stopping) gone(code, signal);
+class Keeper<Settings> implements SupervisedChild {
+  readonly #options: SupervisedChildOptions<Settings>;
+  readonly #watch: NodeJS.Timeout;
+  #child: ChildProcess | undefined;
+  #stopping = false;
+  #everReady = false;
+  /** Of the process that runs now; monotonic. */
+  #readyAtMs: number | undefined;
+  #lastHeardMs = 0;
+  #lastFailure: Extract<FromChild, { kind: 'failed' }> | undefined;
+  /** In a row, without a healthy life between. */
+  #crashes = 0;
+  #starts = 0;
+  #restartTimer: NodeJS.Timeout | undefined;
+
+  constructor(options: SupervisedChildOptions<Settings>) {
+    this.#options = options;
+    this.#watch = watchdog(WATCH_EVERY_MS, () => this.#killIfStuck());
+  }
+
+  start(): void {
+    this.#starts++;
+    this.#lastFailure = undefined;
+    this.#readyAtMs = undefined;
+    this.#lastHeardMs = performance.now();
+    const child = forkRole(this.#options.module, this.#starts === 1);
+    this.#child = child;
+    child.on('message', (message: FromChild) => this.#hear(message));
+    // A message that could not be sent: the exit that follows says all there is to say.
+    child.on('error', () => {});
+    child.once('exit', (code, signal) => {
+      if (this.#child !== child) return;
+      this.#child = undefined;
+      if (!this.#stopping) this.#gone(code, signal);
     });
-    own.send({ kind: 'start', settings: options.settings() } as ToChild<Settings>, undefined, undefined, () => {});
-  };
+    child.send({ kind: 'start', settings: this.#options.settings() } as ToChild<Settings>, undefined, undefined, () => {});
+  }
 
-  const hear = (message: FromChild): void => {
-    lastHeardMs = performance.now();
-    if (message.kind === 'failed') lastFailure = message;
+  #hear(message: FromChild): void {
+    this.#lastHeardMs = performance.now();
+    if (message.kind === 'failed') this.#lastFailure = message;
     if (message.kind === 'ready') {
-      everReady = true;
-      readyAtMs = lastHeardMs;
+      this.#everReady = true;
+      this.#readyAtMs = this.#lastHeardMs;
     }
-    if (!stopping) options.hear(message);
-  };
+    if (!this.#stopping) this.#options.hear(message);
+  }
 
-  const gone = (code: number | null, signal: NodeJS.Signals | null): void => {
-    const why = lastFailure?.message ?? (signal === null ? `it ended with ${code}` : `it was killed by ${signal}`);
-    if (readyAtMs !== undefined && performance.now() - readyAtMs > HEALTHY_MS) crashes = 0;
-    crashes++;
-    const failure = lastFailure?.code;
-    if (failure !== undefined && options.isFinal(failure, everReady)) return options.failed(errorOf(failure, why));
-    if (!everReady && crashes >= options.falseStartsMax && (failure === undefined || failure === 'E_ASSERT'))
-      return options.failed(failure === undefined ? new Error(`the ${role} did not start: ${why}`) : errorOf(failure, why));
-    const pauseMs = Math.min(RESTART_MS_MOST, RESTART_MS_LEAST * 2 ** (crashes - 1));
+  #gone(code: number | null, signal: NodeJS.Signals | null): void {
+    const { role, isFinal, failed, falseStartsMax, tell } = this.#options;
+    const why = this.#lastFailure?.message ?? (signal === null ? `it ended with ${code}` : `it was killed by ${signal}`);
+    const failure = this.#lastFailure?.code;
+    if (this.#readyAtMs !== undefined && performance.now() - this.#readyAtMs > HEALTHY_MS) this.#crashes = 0;
+    this.#crashes++;
+    if (failure !== undefined && isFinal(failure, this.#everReady)) return failed(errorOf(failure, why));
+    if (!this.#everReady && this.#crashes >= falseStartsMax && (failure === undefined || failure === 'E_ASSERT'))
+      return failed(failure === undefined ? new Error(`the ${role} did not start: ${why}`) : errorOf(failure, why));
+    const pauseMs = Math.min(RESTART_MS_MOST, RESTART_MS_LEAST * 2 ** (this.#crashes - 1));
     tell(`the ${role} is gone: ${why}; starting it again in ${pauseMs} ms`);
-    restartTimer = setTimeout(start, pauseMs);
-  };
+    this.#restartTimer = setTimeout(() => this.start(), pauseMs);
+  }
 
-  const watch = watchdog(WATCH_EVERY_MS, () => {
-    const limitMs = readyAtMs === undefined ? Math.max(START_STUCK_MS, options.stuckMs) : options.stuckMs;
-    if (child === undefined || stopping || performance.now() - lastHeardMs <= limitMs) return;
+  #killIfStuck(): void {
+    const { role, stuckMs, tell } = this.#options;
+    const limitMs = this.#readyAtMs === undefined ? Math.max(START_STUCK_MS, stuckMs) : stuckMs;
+    if (this.#child === undefined || this.#stopping || performance.now() - this.#lastHeardMs <= limitMs) return;
     tell(`the ${role} has not answered for ${Math.round(limitMs / 1000)} s; killing it`);
-    child.kill('SIGKILL');
-  });
+    this.#child.kill('SIGKILL');
+  }
 
-  return {
-    start,
-    send(message) {
-      if (child?.connected) child.send(message, undefined, undefined, () => {});
-    },
-    stop() {
-      stopping = true;
-      clearTimeout(restartTimer);
-      clearInterval(watch);
-      return stopProcess(child);
-    },
-    kill() {
-      stopping = true;
-      clearTimeout(restartTimer);
-      clearInterval(watch);
-      child?.kill('SIGKILL');
-    },
-    get restarts() {
-      return Math.max(0, restarts);
-    },
-    get pid() {
-      return child?.pid;
-    },
-  };
+  send(message: ToChild): void {
+    if (this.#child?.connected) this.#child.send(message, undefined, undefined, () => {});
+  }
+
+  stop(): Promise<boolean> {
+    this.#rest();
+    return stopProcess(this.#child);
+  }
+
+  kill(): void {
+    this.#rest();
+    this.#child?.kill('SIGKILL');
+  }
+
+  /** From here on an end is an end. */
+  #rest(): void {
+    this.#stopping = true;
+    clearTimeout(this.#restartTimer);
+    clearInterval(this.#watch);
+  }
+
+  get restarts(): number {
+    return Math.max(0, this.#starts - 1);
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
 }
 
 /** The code's message without its code, so that it is not said twice. */

@@ -1,7 +1,7 @@
 // The parent of the line and the desk: brings them up in order, keeps them up, takes them down.
 import { type ErrorCode, ERRORS, MillraceError } from '../engine/errors.ts';
 import { isAlive, prepareDataFolder, readPorts, removePorts, writePorts } from './dataFolder.ts';
-import type { DeskSettings, FromChild, LineSettings, RunningInfo } from './messages.ts';
+import type { Address, DeskSettings, FromChild, LineSettings, RunningInfo } from './messages.ts';
 import { type SupervisedChild, superviseChild } from './supervisedChild.ts';
 
 /** A slice that takes this long hangs; see design, Pipeline, segment, task, worker. */
@@ -39,8 +39,6 @@ export interface Supervisor {
   stop(): Promise<void>;
   /** Ends both at once. Nothing that was acknowledged is lost. */
   kill(): void;
-  /** Process ids, for tests. */
-  readonly pids: () => { readonly line: number | undefined; readonly desk: number | undefined };
 }
 
 /**
@@ -49,100 +47,137 @@ export interface Supervisor {
  * Errors  E_CONFIG when the data folder cannot be used; `ready` and `ended` reject with what stopped the run
  */
 export function supervise(options: SupervisorOptions): Supervisor {
-  const { tell } = options;
-  const dir = options.line.dir;
-  prepareDataFolder(dir);
-  const startedMs = performance.now();
-  const ready = deferred<RunningInfo>();
-  const ended = deferred<void>();
-  let info: RunningInfo | undefined;
-  let lineReady: Extract<FromChild, { kind: 'ready' }> | undefined;
-  let deskIsUp = false;
-  let deskStarted = false;
-  let finished = false;
-  let over: Promise<void> | undefined;
+  prepareDataFolder(options.line.dir);
+  const running = new Running(options);
+  running.start();
+  return running;
+}
 
-  const line: SupervisedChild = superviseChild<LineSettings>({
-    role: 'line',
-    module: 'runtime/lineProcess',
-    stuckMs: LINE_STUCK_MS,
-    falseStartsMax: FALSE_STARTS_MAX,
-    settings: () => (lineReady?.mqtt === undefined ? options.line : { ...options.line, mqtt: lineReady.mqtt, mqttPortMayMove: false }),
-    // A port that was ours and is taken for the moment comes back, and so does a data folder that orphans still hold.
-    isFinal: (code, everReady) =>
-      ERRORS[code].disposition === 'stop' && !(everReady && code === 'E_CONFIG') && !(code === 'E_LOCKED' && orphansHold(dir, startedMs)),
-    hear: hearLine,
-    failed: (error) => finish(error),
-    tell,
-  });
-  const desk: SupervisedChild = superviseChild<DeskSettings>({
-    role: 'desk',
-    module: 'runtime/deskProcess',
-    stuckMs: DESK_STUCK_MS,
-    settings: () => (info === undefined ? options.desk : { ...options.desk, http: info.http, httpPortMayMove: false }),
-    falseStartsMax: Number.POSITIVE_INFINITY,
-    isFinal: (code, everReady) => !everReady && DESK_FINAL.includes(code),
-    hear: hearDesk,
-    failed: (error) => finish(error),
-    tell,
-  });
+class Running implements Supervisor {
+  readonly #options: SupervisorOptions;
+  readonly #line: SupervisedChild;
+  readonly #desk: SupervisedChild;
+  readonly #ready = deferred<RunningInfo>();
+  readonly #ended = deferred<void>();
+  readonly #startedMs = performance.now();
+  #info: RunningInfo | undefined;
+  #lineReady: Extract<FromChild, { kind: 'ready' }> | undefined;
+  #deskIsUp = false;
+  #finished = false;
+  #over: Promise<void> | undefined;
 
-  function hearLine(message: FromChild): void {
-    if (message.kind === 'metrics') desk.send({ kind: 'metrics', text: message.text + ownMetrics({ line, desk }) });
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+    const { tell } = options;
+    const failed = (failure: Error): void => void this.#finish(failure);
+    this.#line = superviseChild<LineSettings>({
+      role: 'line',
+      module: 'runtime/lineProcess',
+      stuckMs: LINE_STUCK_MS,
+      falseStartsMax: FALSE_STARTS_MAX,
+      settings: () => this.#lineSettings(),
+      isFinal: (code, everReady) => this.#isLineFinal(code, everReady),
+      hear: (message) => this.#hearLine(message),
+      failed,
+      tell,
+    });
+    this.#desk = superviseChild<DeskSettings>({
+      role: 'desk',
+      module: 'runtime/deskProcess',
+      stuckMs: DESK_STUCK_MS,
+      falseStartsMax: Number.POSITIVE_INFINITY,
+      settings: () => this.#deskSettings(),
+      isFinal: (code, everReady) => !everReady && DESK_FINAL.includes(code),
+      hear: (message) => this.#hearDesk(message),
+      failed,
+      tell,
+    });
+  }
+
+  get ready(): Promise<RunningInfo> {
+    return this.#ready.promise;
+  }
+
+  get ended(): Promise<void> {
+    return this.#ended.promise;
+  }
+
+  start(): void {
+    this.#line.start();
+  }
+
+  stop(): Promise<void> {
+    return this.#finish();
+  }
+
+  kill(): void {
+    this.#line.kill();
+    this.#desk.kill();
+    removePorts(this.#options.line.dir, process.pid);
+  }
+
+  /** A line that is started again takes the port it had: devices come back to it. */
+  #lineSettings(): LineSettings {
+    const { line } = this.#options;
+    return this.#lineReady?.mqtt === undefined ? line : { ...line, mqtt: this.#lineReady.mqtt, mqttPortMayMove: false };
+  }
+
+  #deskSettings(): DeskSettings {
+    const { desk } = this.#options;
+    return this.#info === undefined ? desk : { ...desk, http: this.#info.http, httpPortMayMove: false };
+  }
+
+  /** A port that was ours and is taken for the moment comes back, and so does a data folder that orphans still hold. */
+  #isLineFinal(code: ErrorCode, everReady: boolean): boolean {
+    if (code === 'E_CONFIG' && everReady) return false;
+    if (code === 'E_LOCKED' && orphansHold(this.#options.line.dir, this.#startedMs)) return false;
+    return ERRORS[code].disposition === 'stop';
+  }
+
+  #hearLine(message: FromChild): void {
+    if (message.kind === 'metrics') {
+      const own = ownMetrics({ line: this.#line, desk: this.#desk });
+      this.#desk.send({ kind: 'metrics', text: message.text + own });
+    }
     if (message.kind === 'finished') {
-      finished = true;
-      if (deskIsUp) desk.send({ kind: 'drain' });
+      this.#finished = true;
+      if (this.#deskIsUp) this.#desk.send({ kind: 'drain' });
     }
     if (message.kind !== 'ready') return;
-    lineReady = message;
-    if (!deskStarted) desk.start();
-    deskStarted = true;
+    // The desk reads what the line has made: it comes up after the line's first start, and lives its own life from then on.
+    if (this.#lineReady === undefined) this.#desk.start();
+    this.#lineReady = message;
   }
 
-  function hearDesk(message: FromChild): void {
-    if (message.kind === 'drained') finish();
-    if (message.kind !== 'ready' || message.http === undefined || lineReady?.mqtt === undefined) return;
-    deskIsUp = true;
-    if (info === undefined) {
-      info = {
-        mqtt: lineReady.mqtt,
-        http: message.http,
-        data: dir,
-        pipelines: lineReady.pipelines ?? [],
-        tables: lineReady.tables ?? [],
-        pid: process.pid,
-      };
-      writePorts(info);
-      ready.resolve(info);
-    }
-    if (finished) desk.send({ kind: 'drain' });
+  #hearDesk(message: FromChild): void {
+    if (message.kind === 'drained') void this.#finish();
+    if (message.kind !== 'ready' || message.http === undefined || this.#lineReady?.mqtt === undefined) return;
+    this.#deskIsUp = true;
+    if (this.#info === undefined) this.#announce(this.#lineReady.mqtt, message.http);
+    if (this.#finished) this.#desk.send({ kind: 'drain' });
   }
 
-  function finish(error?: Error): Promise<void> {
-    over ??= Promise.all([line.stop(), desk.stop()]).then((clean) => {
-      removePorts(dir, process.pid);
-      const failure =
-        error ??
-        (clean.every(Boolean) ? undefined : new Error('a process did not stop in time and was killed; nothing acknowledged is lost'));
-      ready.reject(failure ?? new MillraceError('E_NOT_RUNNING', 'it was stopped before it was ready'));
-      if (failure === undefined) ended.resolve();
-      else ended.reject(failure);
-    });
-    return over;
+  #announce(mqtt: Address, http: Address): void {
+    const { pipelines = [], tables = [] } = this.#lineReady ?? {};
+    this.#info = { mqtt, http, data: this.#options.line.dir, pipelines, tables, pid: process.pid };
+    writePorts(this.#info);
+    this.#ready.resolve(this.#info);
   }
 
-  line.start();
-  return {
-    ready: ready.promise,
-    ended: ended.promise,
-    stop: () => finish(),
-    kill() {
-      line.kill();
-      desk.kill();
-      removePorts(dir, process.pid);
-    },
-    pids: () => ({ line: line.pid, desk: desk.pid }),
-  };
+  #finish(failure?: Error): Promise<void> {
+    this.#over ??= this.#takeDown(failure);
+    return this.#over;
+  }
+
+  async #takeDown(failure: Error | undefined): Promise<void> {
+    const clean = await Promise.all([this.#line.stop(), this.#desk.stop()]);
+    removePorts(this.#options.line.dir, process.pid);
+    const late = new Error('a process did not stop in time and was killed; nothing acknowledged is lost');
+    const problem = failure ?? (clean.every(Boolean) ? undefined : late);
+    this.#ready.reject(problem ?? new MillraceError('E_NOT_RUNNING', 'it was stopped before it was ready'));
+    if (problem === undefined) this.#ended.resolve();
+    else this.#ended.reject(problem);
+  }
 }
 
 /**

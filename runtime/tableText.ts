@@ -35,7 +35,7 @@ function tableText(columns: readonly string[], rows: readonly (readonly unknown[
 function tableCell(value: unknown): string {
   if (value === null || value === undefined) return 'NULL';
   const text = (typeof value === 'object' ? JSON.stringify(value) : String(value)).replaceAll(
-    /[\u0000-\u001f\u007f-\u009f]/g,
+    /\p{Cc}/gu,
     (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`,
   );
   return text.length > CELL_MAX ? `${text.slice(0, CELL_MAX - 1)}…` : text;

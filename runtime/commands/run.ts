@@ -25,10 +25,14 @@ export const run: Command = async (call) => {
     httpPort: explicit('httpPort'),
     tell,
   });
-  stopOnSignals(millrace);
-  const info = await millrace.ready;
-  const { pid, tables, ...ready } = info;
-  await print(`millrace ready ${JSON.stringify(ready)}\n`);
+  const stop = stopOnSignals(millrace);
+  const info = await millrace.ready.catch((error: Error) => {
+    if (!stop.isAsked()) throw error;
+  });
+  // Stopped while it was starting, as somebody wished.
+  if (info === undefined) return 0;
+  const { mqtt, http, data: dir, pipelines } = info;
+  await print(`millrace ready ${JSON.stringify({ mqtt, http, data: dir, pipelines })}\n`);
   if (values.logLevel !== 'error') whereToLook(info, call);
   await millrace.ended;
   return 0;
@@ -53,21 +57,15 @@ function whereToLook({ http, mqtt, tables }: RunningInfo, { data, cwd, given }: 
   tell('  stop      Ctrl-C');
 }
 
-function stopOnSignals(millrace: StartingMillrace): void {
+/** The first signal stops cleanly, the second kills. */
+function stopOnSignals(millrace: StartingMillrace): { isAsked(): boolean } {
   let firstMs: number | undefined;
   const onSignal = (): void => {
     const now = performance.now();
     if (firstMs === undefined) {
       firstMs = now;
       tell('stopping; once more to kill');
-      // A stop that was asked for is no failure, even before everything was ready.
-      millrace.ready.catch(() => {});
-      void millrace.stop().then(() =>
-        millrace.ended.then(
-          () => process.exit(0),
-          () => {},
-        ),
-      );
+      void millrace.stop();
     } else if (now - firstMs > SAME_SIGNAL_MS) {
       millrace.kill();
       process.exit(1);
@@ -75,4 +73,5 @@ function stopOnSignals(millrace: StartingMillrace): void {
   };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
+  return { isAsked: () => firstMs !== undefined };
 }

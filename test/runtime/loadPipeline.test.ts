@@ -32,7 +32,7 @@ const describeFile = (file: string, cwd = folder.dir) => call(['describe', file,
 describe('a pipeline file', () => {
   it.each(['./typed.ts', './plain.js', './plain.mjs', './split.ts', 'plain.js'])('%s is read, with no node_modules near', async (file) => {
     const { code, stdout, stderr } = await describeFile(file);
-    expect(code, stderr).toBe(0);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(JSON.parse(stdout)).toBeTypeOf('object');
   });
 

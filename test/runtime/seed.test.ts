@@ -89,7 +89,8 @@ describe('seedTopics', () => {
   const table = async (): Promise<Record<string, unknown>> => {
     const found: Record<string, unknown> = {};
     for (let partition = 0; partition < 3; partition++) {
-      let { startOffset: offset, endOffset } = await log.bounds('sensors', partition);
+      const { startOffset, endOffset } = await log.bounds('sensors', partition);
+      let offset = startOffset;
       while (offset < endOffset) {
         const [fetched] = await log.fetch([{ topic: 'sensors', partition, offset }], { waitMs: 0 });
         for (const batch of fetched?.batches ?? [])

@@ -144,8 +144,8 @@ describe('help', () => {
     for (const [name, { form }] of Object.entries(COMMANDS)) {
       expect(general).toContain(`millrace ${form}`);
       const text = commandHelp(name as keyof typeof COMMANDS);
-      for (const [setting, { commands, only }] of settingEntries)
-        if ((commands as readonly string[]).includes(name)) expect(text).toContain(only === 'file' ? variableOf(setting) : flagOf(setting));
+      const its = settingEntries.filter(([, { commands }]) => (commands as readonly string[]).includes(name));
+      for (const [setting, { only }] of its) expect(text).toContain(only === 'file' ? variableOf(setting) : flagOf(setting));
     }
   });
 });

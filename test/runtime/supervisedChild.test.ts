@@ -26,12 +26,12 @@ afterEach(() => {
 const diaryPath = (): string => join(folder.dir, 'diary');
 const diary = (): string[] => readFileSync(diaryPath(), 'utf8').trim().split('\n');
 
-/** Supervises a child that does `thens` one start after the other, and gives what was heard. */
-function supervise(thens: readonly ToldSettings['then'][], options: { stuckMs?: number; falseStartsMax?: number } = {}) {
+/** Supervises a child that does `acts` one start after the other, and gives what was heard. */
+function supervise(acts: readonly ToldSettings['act'][], options: { stuckMs?: number; falseStartsMax?: number } = {}) {
   const told: string[] = [];
   let starts = 0;
   let onReady = (): void => {};
-  let onFailed = (_: Error): void => {};
+  let onFailed: (error: Error) => void = () => {};
   const events = {
     told,
     ready: () => new Promise<void>((resolve) => (onReady = resolve)),
@@ -43,8 +43,8 @@ function supervise(thens: readonly ToldSettings['then'][], options: { stuckMs?: 
     stuckMs: options.stuckMs ?? 10_000,
     falseStartsMax: options.falseStartsMax ?? 3,
     settings() {
-      const then = thens[Math.min(starts++, thens.length - 1)];
-      return then === undefined ? { diary: diaryPath() } : { diary: diaryPath(), then };
+      const act = acts[Math.min(starts++, acts.length - 1)];
+      return act === undefined ? { diary: diaryPath() } : { diary: diaryPath(), act };
     },
     hear: (message: FromChild) => message.kind === 'ready' && onReady(),
     isFinal: (code) => ERRORS[code].disposition === 'stop',

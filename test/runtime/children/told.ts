@@ -6,24 +6,24 @@ import { runChild } from '../../../runtime/child.ts';
 export interface ToldSettings {
   /** Where each start leaves a line: its pid and the kill point it was given. */
   readonly diary: string;
-  readonly then?: 'throw' | 'exit' | 'hang' | 'refuse to stop' | 'config error' | 'throw later';
+  readonly act?: 'throw' | 'exit' | 'hang' | 'refuse to stop' | 'config error' | 'throw later';
 }
 
-runChild<ToldSettings>(async ({ diary, then }, link) => {
+runChild<ToldSettings>(async ({ diary, act }, link) => {
   const note = (what: string): void => appendFileSync(diary, `${process.pid} ${what}\n`);
   note(`start ${process.env.MILLRACE_KILL_AT ?? '-'}`);
-  if (then === 'config error') throw new MillraceError('E_STATE_SHAPE', 'the step changed');
-  if (then === 'throw') throw new Error('no good');
-  if (then === 'exit') process.exit(3);
-  if (then === 'hang')
+  if (act === 'config error') throw new MillraceError('E_STATE_SHAPE', 'the step changed');
+  if (act === 'throw') throw new Error('no good');
+  if (act === 'exit') process.exit(3);
+  if (act === 'hang')
     setTimeout(() => {
       for (;;);
     }, 50);
-  if (then === 'throw later') setTimeout(() => link.fail(new Error('later')), 20);
+  if (act === 'throw later') setTimeout(() => link.fail(new Error('later')), 20);
   return {
     ready: { kind: 'ready', pipelines: ['told'] },
     async stop() {
-      if (then === 'refuse to stop') await new Promise(() => {});
+      if (act === 'refuse to stop') await new Promise(() => {});
       note('stop');
     },
   };
