@@ -6,11 +6,11 @@ import { planOf } from '../../engine/plan.ts';
 import { step } from '../../engine/step.ts';
 import { merge, stream, table } from '../../engine/stream.ts';
 import { stringKey } from '../../engine/stringKey.ts';
-import { type Codec, topic } from '../../engine/topic.ts';
+import { type Codec, type Target, topic } from '../../engine/topic.ts';
 
 const text = stringKey as Codec<string>;
 const input = topic('in', text);
-const output = topic('out', text);
+const output: Target<any, any> = topic('out', text);
 
 /** A step that does nothing, with what a plan looks at. */
 const plain = (
@@ -50,7 +50,7 @@ describe('planOf', () => {
 
   it('lets one step with an id feed two outputs', () => {
     const shared = stream(input).pipe(plain({ id: 'once' }));
-    expect(planOf(pipeline('p', [shared.to(output), shared.to(topic('out-2', text))])).nodes).toHaveLength(2);
+    expect(planOf(pipeline('p', [shared.to(output), shared.to(topic('out-2', text) as Target<any, any>)])).nodes).toHaveLength(2);
   });
 
   it('refuses a malformed id', () => {
@@ -104,7 +104,7 @@ describe('planOf', () => {
   it('cuts segments at rekeys and keeps sources that never meet apart', () => {
     const apart = topic('apart', text);
     const down = stream(input).pipe(plain(), rekeyed('by-zone'), plain());
-    const plan = planOf(pipeline('p', [down.to(output), stream(apart).to(topic('out-2', text))]));
+    const plan = planOf(pipeline('p', [down.to(output), stream(apart).to(topic('out-2', text) as Target<any, any>)]));
     expect(plan.segments).toHaveLength(3);
     expect(plan.inputs.map((i) => i.topicName)).toEqual(['in', 'p.v1.rekey.by-zone', 'apart']);
     const downstream = plan.inputs.find((i) => i.kind === 'rekey');
@@ -157,7 +157,10 @@ describe('describePlan', () => {
   const located = stream(input).pipe(plain({ tables: [{ topic: sensors.topic }] }));
   const { hot, rest } = located.branch({ hot: (v) => v.length > 3 });
   const plan = planOf(
-    pipeline('demo', [hot.pipe(rekeyed('by-zone'), plain({ id: 'count-it', sides: ['late'] })).to(output), rest.to(topic('cold', text))]),
+    pipeline('demo', [
+      hot.pipe(rekeyed('by-zone'), plain({ id: 'count-it', sides: ['late'] })).to(output),
+      rest.to(topic('cold', text) as Target<any, any>),
+    ]),
   );
 
   it('prints text', () => {

@@ -44,9 +44,33 @@ const everything = (d: Driver, outs: ReturnType<typeof city>['outs']) =>
 describe('replay', () => {
   it.each([1, 3])('of %i tasks with two inputs, a table, a rekey, ticks and cuts equals the first run', (partitions) => {
     const action = fc.oneof(
-      { weight: 8, arbitrary: fc.record({ kind: fc.constantFrom('a', 'b'), key: fc.integer({ min: 0, max: 5 }), v: fc.integer({ min: -1, max: 90 }), dt: fc.integer({ min: -30, max: 40 }) }) },
-      { weight: 1, arbitrary: fc.record({ kind: fc.constant('limits'), key: fc.integer({ min: 0, max: 5 }), v: fc.integer({ min: 1, max: 9 }), dt: fc.constant(0) }) },
-      { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('tick', 'cut', 'crash'), key: fc.constant(0), v: fc.constant(0), dt: fc.integer({ min: 0, max: 200 }) }) },
+      {
+        weight: 8,
+        arbitrary: fc.record({
+          kind: fc.constantFrom('a', 'b'),
+          key: fc.integer({ min: 0, max: 5 }),
+          v: fc.integer({ min: -1, max: 90 }),
+          dt: fc.integer({ min: -30, max: 40 }),
+        }),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.record({
+          kind: fc.constant('limits'),
+          key: fc.integer({ min: 0, max: 5 }),
+          v: fc.integer({ min: 1, max: 9 }),
+          dt: fc.constant(0),
+        }),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.record({
+          kind: fc.constantFrom('tick', 'cut', 'crash'),
+          key: fc.constant(0),
+          v: fc.constant(0),
+          dt: fc.integer({ min: 0, max: 200 }),
+        }),
+      },
     );
     fc.assert(
       fc.property(fc.array(action, { maxLength: 60 }), fc.integer({ min: 1, max: 4 }), (actions, commitEvery) => {
