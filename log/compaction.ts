@@ -1,6 +1,6 @@
 // Compaction: the latest record of each key stays, with its offset; what it replaced goes.
 import type { RecordBatch } from '../engine/ports.ts';
-import { RecordBatchEncoder } from './recordBatchEncoder.ts';
+import type { RecordBatchEncoder } from './recordBatchEncoder.ts';
 
 /** How long a tombstone (a null value) stays after it was appended, so that every reader meets it. As Kafka's delete.retention.ms. */
 export const TOMBSTONE_KEEP_MS = 86_400_000;
@@ -31,20 +31,25 @@ function stays(batch: RecordBatch, i: number, latest: LatestOffsets, tombstonesG
   return last === undefined || last <= batch.baseOffset + (batch.offsetDelta[i] as number);
 }
 
-/**
- * The batch without what compaction removes, at the same offsets: gaps where records went, and the same end.
- * undefined when nothing goes. Its view is the caller's own.
- */
-export function compactedBatch(batch: RecordBatch, latest: LatestOffsets, nowMs: number, checksum: boolean): Buffer | undefined {
+/** Indexes of the records that compaction keeps. */
+export function stayingRecords(batch: RecordBatch, latest: LatestOffsets, nowMs: number): number[] {
   const tombstonesGone = nowMs - batch.appendTimeMs >= TOMBSTONE_KEEP_MS;
   const kept: number[] = [];
   for (let i = 0; i < batch.count; i++) if (stays(batch, i, latest, tombstonesGone)) kept.push(i);
-  if (kept.length === batch.count) return undefined;
-  const encoder = new RecordBatchEncoder();
+  return kept;
+}
+
+/** Copies records into another batch that begins at `baseOffset`. They keep their offsets. */
+export function copyRecords(batch: RecordBatch, kept: readonly number[], encoder: RecordBatchEncoder, baseOffset: number): void {
   for (const i of kept) {
     const key = batch.bytes.subarray(batch.keyStart[i], batch.keyEnd[i]);
     const value = (batch.valueStart[i] as number) < 0 ? null : batch.bytes.subarray(batch.valueStart[i], batch.valueEnd[i]);
-    encoder.addAt(batch.offsetDelta[i] as number, key, value, batch.timeMs[i] as number, batch.headers(i));
+    encoder.addAt(
+      batch.baseOffset - baseOffset + (batch.offsetDelta[i] as number),
+      key,
+      value,
+      batch.timeMs[i] as number,
+      batch.headers(i),
+    );
   }
-  return encoder.seal({ baseOffset: batch.baseOffset, lastOffsetDelta: batch.nextOffset - batch.baseOffset - 1, checksum });
 }

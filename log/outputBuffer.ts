@@ -80,6 +80,11 @@ export class BatchedOutput implements OutputBuffer {
     this.#taken = true;
     return this.#outputs.filter((output) => (output.batches[0] as RecordBatchEncoder).count > 0);
   }
+
+  /** Nothing of it was written: it may be handed over again. */
+  giveBack(): void {
+    this.#taken = false;
+  }
 }
 
 /** The batches of a buffer that one of our logs made. */

@@ -16,6 +16,7 @@ import type {
   TopicInfo,
   TopicSpec,
 } from '../../engine/ports.ts';
+import { joinAlone } from '../joinAlone.ts';
 import { BatchedOutput, takeOutput } from '../outputBuffer.ts';
 import { checkSameTopic, checkTopicSpec, unknownPartition, unknownTopic } from '../topicSpecs.ts';
 import { Waiters } from '../waiters.ts';
@@ -145,9 +146,7 @@ export class MemoryLog implements LogPort {
 
   async join(pipeline: string, partitions: number, listener: AssignmentListener): Promise<Membership> {
     this.#open();
-    assert(Number.isInteger(partitions) && partitions > 0, `pipeline '${pipeline}' joins with ${partitions} partitions`);
-    await listener.assigned(Array.from({ length: partitions }, (_, partition) => partition));
-    return { leave: async () => {} };
+    return joinAlone(pipeline, partitions, listener);
   }
 
   async claim(pipeline: string, partitions: readonly number[]): Promise<readonly TaskClaim[]> {

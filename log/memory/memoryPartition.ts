@@ -1,8 +1,8 @@
 // One partition of the memory log: its batches in order, decoded when first fetched.
 import type { Bounds, Fetched, RecordBatch } from '../../engine/ports.ts';
-import { compactedBatch, latestOffsets } from '../compaction.ts';
+import { copyRecords, latestOffsets, stayingRecords } from '../compaction.ts';
 import { decodeRecordBatch } from '../recordBatch.ts';
-import type { RecordBatchEncoder } from '../recordBatchEncoder.ts';
+import { RecordBatchEncoder } from '../recordBatchEncoder.ts';
 import { outOfRange } from '../topicSpecs.ts';
 
 interface Stored {
@@ -110,8 +110,16 @@ export class MemoryPartition {
   compact(nowMs: number): void {
     const latest = latestOffsets(this.#batches.map(decoded));
     this.#batches = this.#batches.map((stored) => {
-      const bytes = compactedBatch(decoded(stored), latest, nowMs, false);
-      if (bytes === undefined) return stored;
+      const batch = decoded(stored);
+      const kept = stayingRecords(batch, latest, nowMs);
+      if (kept.length === batch.count) return stored;
+      const encoder = new RecordBatchEncoder();
+      copyRecords(batch, kept, encoder, stored.baseOffset);
+      const bytes = encoder.seal({
+        baseOffset: stored.baseOffset,
+        lastOffsetDelta: stored.nextOffset - stored.baseOffset - 1,
+        checksum: false,
+      });
       this.byteCount += bytes.length - stored.bytes.length;
       return { ...stored, bytes, decoded: undefined };
     });
