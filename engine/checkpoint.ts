@@ -26,6 +26,7 @@ export interface Checkpoint {
   readonly shapes: Readonly<Record<string, StoreShape & { readonly step: string; readonly meaning: string }>>;
 }
 
+/** The bytes of a checkpoint, as the log keeps them. */
 export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
   return Buffer.from(JSON.stringify(checkpoint), 'utf8');
 }
@@ -43,4 +44,5 @@ export function decodeCheckpoint(bytes: Uint8Array, where: string): Checkpoint {
 
 const toTime = (t: number | null): number => t ?? Number.NEGATIVE_INFINITY;
 const fromTime = (t: number): number | null => (t === Number.NEGATIVE_INFINITY ? null : t);
+/** Stream times in a checkpoint: JSON has no -Infinity, so "none yet" is written as null. */
 export const time = { read: toTime, write: fromTime };

@@ -5,6 +5,7 @@ import type { Headers } from './record.ts';
 /** The one topic of dead letters, for ingest and every pipeline. Key and value are the origin's raw bytes. */
 export const DEAD_LETTER_TOPIC = 'millrace.dlq';
 
+/** Why a record could not be processed, and where it came from. */
 export interface DeadLetter {
   readonly code: ErrorCode;
   /** What was wrong, for people. */

@@ -1,8 +1,9 @@
 // A plan for people: text for the terminal, Mermaid for a page, JSON for tools.
 import { formatMs } from './duration.ts';
 import { isRekey, type Plan, type PlanNode, rekeyTopic } from './plan.ts';
-import type { Topic } from './topic.ts';
+import type { AnyTopic } from './topic.ts';
 
+/** The forms a plan is printed in. */
 export type PlanFormat = 'text' | 'mermaid' | 'json';
 
 /** The plan as text. The same plan always gives the same text, so that it can be kept beside the pipeline and compared. */
@@ -24,7 +25,7 @@ function labelOf(plan: Plan, { node, name }: PlanNode): string {
   return `${kind}${id === undefined ? '' : ` ${id}`}${looksInto}${detail}${to}`;
 }
 
-function fromOf(topic: Topic<any, any>): string {
+function fromOf(topic: AnyTopic): string {
   return topic.from === undefined ? '' : ` ← mqtt ${topic.from.filter}, key ${topic.from.key}`;
 }
 

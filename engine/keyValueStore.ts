@@ -13,6 +13,7 @@ const FORMAT = 1;
 
 const SHAPE: StoreShape = Object.freeze({ kind: 'keyValue', cells: Object.freeze([]) });
 
+/** What a key-value store is called and how its values are written. */
 export interface KeyValueStoreSpec<V> {
   readonly name: string;
   readonly codec: Codec<V>;

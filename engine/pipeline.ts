@@ -2,6 +2,7 @@
 import { MillraceError } from './errors.ts';
 import type { Output } from './stream.ts';
 
+/** What a pipeline may be told besides its outputs. */
 export interface PipelineOptions {
   /** A new version starts beside the old one, with state of its own. Default 1. */
   readonly version?: number;

@@ -5,19 +5,21 @@ import { ID, type Pipeline } from './pipeline.ts';
 import type { TopicSpec } from './ports.ts';
 import type { StepSpec } from './step.ts';
 import type { Node } from './stream.ts';
-import { checkTopicName, type TableSpec, type Topic } from './topic.ts';
+import { type AnyTopic, checkTopicName, type TableSpec } from './topic.ts';
 
 /** Sources are kept for a week, results for a quarter, unless the topic says otherwise. */
 const SOURCE_KEEP_MS = 7 * 86_400_000;
 const RESULT_KEEP_MS = 90 * 86_400_000;
 
+/** What a topic is to the pipeline. */
 export type TopicRole = 'source' | 'table' | 'result' | 'rekey' | 'journal' | 'deadLetters';
 
+/** A topic the log must hold before the pipeline runs. */
 export interface PlannedTopic {
   readonly spec: TopicSpec;
   readonly role: TopicRole;
   /** Absent for internal topics. */
-  readonly topic?: Topic<any, any>;
+  readonly topic?: AnyTopic;
 }
 
 /** A node of the graph in its place. Parents come before children. */
@@ -40,11 +42,12 @@ export interface PlanInput {
   readonly topicName: string;
   /** Partitions of the topic; a multiple of the pipeline's. */
   readonly partitions: number;
-  readonly topic: Topic<any, any> | undefined;
+  readonly topic: AnyTopic | undefined;
   /** Index of the node the records enter at; -1 for tables. */
   readonly node: number;
 }
 
+/** A connected part of the graph: what is read and done under one clock. */
 export interface PlanSegment {
   readonly index: number;
   readonly inputs: readonly PlanInput[];
@@ -53,18 +56,21 @@ export interface PlanSegment {
   readonly rekeys: readonly PlanNode[];
 }
 
+/** Where records leave the pipeline. */
 export interface PlanOutput {
   /** Index of the node whose records go out. */
   readonly from: number;
-  readonly topic: Topic<any, any>;
+  readonly topic: AnyTopic;
   readonly partitions: number;
 }
 
+/** A DuckDB table and the topic it follows. */
 export interface PlannedTable {
-  readonly topic: Topic<any, any>;
+  readonly topic: AnyTopic;
   readonly table: TableSpec;
 }
 
+/** A pipeline checked and laid out: all that is needed to run it. */
 export interface Plan {
   readonly pipeline: Pipeline;
   /** Upstream first. */
@@ -123,6 +129,7 @@ export function planOf(pipeline: Pipeline): Plan {
   return Object.freeze({ pipeline, segments, nodes, inputs, outputs, topics, tables, journalTopic });
 }
 
+/** Whether a node is a rekey, which ends its segment. */
 export function isRekey(node: Node): node is Node & { kind: 'step' } {
   return node.kind === 'step' && node.spec.rekey !== undefined;
 }
@@ -275,7 +282,7 @@ export function resultLagMs(node: Node): number {
 function inputsOf(pipeline: Pipeline, nodes: readonly PlanNode[]): PlanInput[] {
   const inputs: PlanInput[] = [];
   const add = (input: Omit<PlanInput, 'index'>) => inputs.push({ index: inputs.length, ...input });
-  const read = new Map<string, { topic: Topic<any, any>; as: string }>();
+  const read = new Map<string, { topic: AnyTopic; as: string }>();
   for (const { node, index, segment, name } of nodes) {
     if (node.kind === 'source') {
       add({
@@ -319,11 +326,11 @@ function inputsOf(pipeline: Pipeline, nodes: readonly PlanNode[]): PlanInput[] {
   return inputs;
 }
 
-function tablesOf(spec: StepSpec): Topic<any, any>[] {
-  return (spec.tables ?? []).map((t) => t.topic as Topic<any, any>);
+function tablesOf(spec: StepSpec): AnyTopic[] {
+  return (spec.tables ?? []).map((t) => t.topic as AnyTopic);
 }
 
-function checkedPartitions(pipeline: Pipeline, topic: Topic<any, any>): number {
+function checkedPartitions(pipeline: Pipeline, topic: AnyTopic): number {
   const partitions = topic.partitions ?? pipeline.options.partitions;
   if (partitions % pipeline.options.partitions !== 0)
     throw new MillraceError(
@@ -344,7 +351,7 @@ function checkNoCycle(pipeline: Pipeline, inputs: readonly PlanInput[], outputs:
 
 function topicsOf(pipeline: Pipeline, inputs: readonly PlanInput[], outputs: readonly PlanOutput[], journalTopic: string): PlannedTopic[] {
   const found = new Map<string, PlannedTopic>();
-  const add = (role: TopicRole, name: string, partitions: number, keepMs: number, topic?: Topic<any, any>) => {
+  const add = (role: TopicRole, name: string, partitions: number, keepMs: number, topic?: AnyTopic) => {
     if (topic !== undefined) checkCodecs(pipeline, topic);
     checkTopicName(name);
     const known = found.get(name);
@@ -364,7 +371,7 @@ function topicsOf(pipeline: Pipeline, inputs: readonly PlanInput[], outputs: rea
   return [...found.values()];
 }
 
-function checkCodecs(pipeline: Pipeline, topic: Topic<any, any>): void {
+function checkCodecs(pipeline: Pipeline, topic: AnyTopic): void {
   for (const [what, codec] of [
     ['value', topic.codec],
     ['key', topic.keyCodec],

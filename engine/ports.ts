@@ -11,6 +11,7 @@ export interface TopicSpec {
   readonly keepMs: number;
 }
 
+/** A topic as the log holds it. */
 export interface TopicInfo extends TopicSpec {
   /** By partition: offset of the first record still held, and offset after the last committed one. */
   readonly bounds: readonly Bounds[];
@@ -18,6 +19,7 @@ export interface TopicInfo extends TopicSpec {
   readonly bytes: number;
 }
 
+/** What a partition holds, as offsets: start ≤ offset < end. */
 export interface Bounds {
   readonly startOffset: number;
   /** Last stable offset: everything below is committed. On a log without open transactions, the high watermark. */
@@ -50,12 +52,14 @@ export interface RecordBatch {
   headers(i: number): Headers;
 }
 
+/** A partition to read, and from where. */
 export interface FetchWant {
   readonly topic: string;
   readonly partition: number;
   readonly offset: number;
 }
 
+/** What a fetch found in one partition. */
 export interface Fetched {
   readonly topic: string;
   readonly partition: number;
@@ -67,6 +71,7 @@ export interface Fetched {
   readonly startOffset: number;
 }
 
+/** How long a fetch waits, and how much it takes. */
 export interface FetchOptions {
   /** Return when any wanted partition has something, or after this long. 0: at once. */
   readonly waitMs: number;
@@ -104,6 +109,7 @@ export interface TaskClaim {
   readonly state: Iterable<StateRow> | AsyncIterable<StateRow>;
 }
 
+/** One task’s part of a commit. */
 export interface TaskCommit {
   readonly claim: TaskClaim;
   /** claim.commitNumber + 1 for the first commit under a claim, then one more each time. */
@@ -128,6 +134,7 @@ export interface AssignmentListener {
   lost(partitions: readonly number[]): void;
 }
 
+/** Being one of a pipeline’s workers. */
 export interface Membership {
   leave(): Promise<void>;
 }

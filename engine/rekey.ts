@@ -35,10 +35,12 @@ export function encodeRekeyed(boxed: Codec<unknown>, key: unknown, from: number,
   return boxed.encode([how, from, value]);
 }
 
+/** The value of a mark; it has no key. */
 export function encodeMark(boxed: Codec<unknown>, mark: Mark): Uint8Array {
   return boxed.encode([MARK, mark.from, mark.timeMs]);
 }
 
+/** What a rekey topic holds: a mark, or a record on its way through. */
 export type Rekeyed =
   | { readonly mark: Mark }
   | { readonly mark: undefined; readonly from: number; readonly key: unknown; readonly value: unknown };

@@ -58,6 +58,7 @@ export interface CellSpec {
   init(numbers: Float64Array, i: number, boxes: unknown[], k: number): void;
 }
 
+/** What a window store is called, what its rows hold, and what happens when one is due. */
 export interface WindowStoreSpec<K> {
   readonly name: string;
   readonly cells: readonly CellSpec[];
@@ -65,6 +66,7 @@ export interface WindowStoreSpec<K> {
   onDue(row: number, store: WindowStore<K>): void;
 }
 
+/** What a set of timers is called, and what happens when one is due. */
 export interface TimersSpec<K> {
   readonly name: string;
   onTimer(key: K, name: string, atMs: number): void;

@@ -77,6 +77,7 @@ export interface Stream<out K, out V, out S = {}> {
   to(target: Target<K, V>): Output;
 }
 
+/** The stream of records of type R, with sides S. */
 export type StreamOf<R, S> = R extends Rec<infer K, infer V> ? Stream<K, V, S> : never;
 
 /** The latest value per key of a topic, co-partitioned with the stream that looks into it. */

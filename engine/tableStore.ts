@@ -1,15 +1,16 @@
 // A table topic as a task holds it: the latest value per key, in the task's own state.
 import type { KeyValueStore, TableView } from './stores.ts';
-import type { Topic } from './topic.ts';
+import type { AnyTopic } from './topic.ts';
 
 /** Where a table's rows are kept and how its records change them. */
 export interface TableStore extends TableView<unknown, unknown> {
-  readonly topic: Topic<any, any>;
+  readonly topic: AnyTopic;
   /** value null deletes. */
   apply(key: unknown, value: unknown): void;
 }
 
-export function tableStore(topic: Topic<any, any>, rows: KeyValueStore<unknown, unknown>): TableStore {
+/** A table over a key-value store of the task. */
+export function tableStore(topic: AnyTopic, rows: KeyValueStore<unknown, unknown>): TableStore {
   return {
     topic,
     get: (key) => rows.get(key),

@@ -24,6 +24,7 @@ import type { Codec } from './topic.ts';
 import { UndoLog } from './undo.ts';
 import { windowStore } from './windowStore.ts';
 
+/** What a task is made of. */
 export interface TaskOptions {
   readonly plan: Plan;
   readonly partition: number;

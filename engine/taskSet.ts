@@ -7,11 +7,13 @@ import type { Task } from './task.ts';
 /** A slice of one task ends after this many records and due calls. */
 export const SLICE_RECORDS_MAX = 512;
 
+/** A commit whose bytes are fixed: every task’s part, and the outputs of all. */
 export interface Cut {
   readonly tasks: readonly TaskCommit[];
   readonly outputs: OutputBuffer;
 }
 
+/** Records of a rekey topic that every reader is past. */
 export interface Trim {
   readonly topic: string;
   readonly partition: number;

@@ -32,6 +32,7 @@ export interface Route<in V> {
 /** How long a topic holds records, counted from their arrival; `compact` keeps the latest per key. */
 export type Keep = Duration | 'compact';
 
+/** What a topic may be told besides its name and codec. */
 export interface TopicOptions<V> {
   readonly from?: Route<V>;
   /** Default: what the pipeline that reads it declares. */
@@ -50,6 +51,7 @@ export interface Target<in K, in V> {
   readonly resolve: (pipelineId: string) => ResolvedTarget;
 }
 
+/** What stands behind a target: a topic, and the table that follows it. */
 export interface ResolvedTarget {
   readonly topic: Topic<any, any>;
   readonly table?: TableSpec;
@@ -85,6 +87,9 @@ interface Rec2<K, V> {
   key: K;
   value: V;
 }
+
+/** A topic of whatever records: for whoever passes topics on without looking into them. */
+export type AnyTopic = Topic<any, any>;
 
 /** Kafka's rule for topic names. */
 const NAME = /^[a-zA-Z0-9._-]{1,249}$/;

@@ -16,6 +16,7 @@ const HEAD = 1 + 4 + 8 + 8;
 const START = 8;
 const TWO_32 = 0x1_0000_0000;
 
+/** What a window store needs of its task. */
 export interface WindowStoreSetting {
   /** For the boxed values of a row, as one array. */
   readonly boxed: Codec<unknown>;

@@ -22,12 +22,14 @@ const TRIM_EVERY_MS = 1_000;
 /** Places at which the kill harness may end the process. */
 export type WorkerPoint = 'after-process' | 'at-cut' | 'after-commit-before-flush';
 
+/** A slice that held the worker up. */
 export interface SlowSlice {
   readonly ms: number;
   /** Where each task stood afterwards: `topic/partition@offset`. */
   readonly at: readonly string[];
 }
 
+/** What a worker runs, on which log, and who hears of it. */
 export interface WorkerOptions {
   readonly log: LogPort;
   readonly plans: readonly Plan[];
@@ -47,6 +49,7 @@ export interface WorkerOptions {
 /** Upper bounds of the commit time histogram. Unit: ms. */
 export const COMMIT_BUCKETS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000] as const;
 
+/** One task in figures. */
 export interface TaskMetrics {
   readonly pipeline: string;
   readonly partition: number;
@@ -58,6 +61,7 @@ export interface TaskMetrics {
   readonly stateRows: number;
 }
 
+/** A worker in figures: its tasks and its commits. */
 export interface WorkerMetrics {
   readonly tasks: readonly TaskMetrics[];
   readonly commits: { readonly count: number; readonly sumMs: number; readonly buckets: readonly number[] };

@@ -3,6 +3,7 @@ import { MillraceError } from '../engine/errors.ts';
 import type { Route } from '../engine/topic.ts';
 import { parseFilter, parseKeyTemplate } from './filter.ts';
 
+/** How publishes become records: their key, and when they happened. */
 export interface MqttRouteOptions<V> {
   /** Template over the filter's names: `{zone}/{device}`. Records of one key stay in order. */
   readonly key: string;

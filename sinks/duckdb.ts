@@ -7,6 +7,7 @@ import { columnType } from './columnType.ts';
 import { resultKey } from './resultKey.ts';
 import { ALERTS_TABLE, checkTableName, isSystemColumn } from './systemColumns.ts';
 
+/** How a result table is kept. */
 export interface DuckdbOptions {
   /** How long rows are held, counted from their arrival in the log, which holds them as long. Default: 90 days. */
   readonly keep?: Duration;

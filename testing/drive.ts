@@ -13,6 +13,7 @@ import { TaskSet } from '../engine/taskSet.ts';
 import type { Target, Topic } from '../engine/topic.ts';
 import { type MemoryLog, memoryLog } from '../log/memory/memoryLog.ts';
 
+/** How a driver commits. */
 export interface DriveOptions {
   /** Commit after this many records instead of after each. Results are read when they are committed. */
   readonly commitEvery?: number;
