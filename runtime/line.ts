@@ -29,7 +29,7 @@ export async function startLine(settings: LineSettings, link: ChildLink): Promis
   const source = settings.play === undefined ? undefined : await loadPlaySource(settings.play, { cwd: settings.cwd });
   const loaded = await loadPipelines(settings.pipelines);
   const plans = loaded.map(({ pipeline }) => planOf(pipeline));
-  const log = await openLog(settings, onPoint);
+  const log = await openLog(settings, onPoint, link);
   try {
     await fillTopics(log, loaded, plans, logger);
     const listener = await openListener(settings, plans, log, onPoint, logger, link);
@@ -66,12 +66,8 @@ export async function startLine(settings: LineSettings, link: ChildLink): Promis
   }
 }
 
-function openLog({ dir, logMaxSizeBytes }: LineSettings, onPoint: OnPoint | undefined): Promise<LogPort> {
-  return openEmbeddedLog({
-    dir,
-    ...(logMaxSizeBytes === undefined ? {} : { maxSizeBytes: logMaxSizeBytes }),
-    ...(onPoint === undefined ? {} : { onPoint }),
-  });
+function openLog({ dir, logMaxSizeBytes }: LineSettings, onPoint: OnPoint | undefined, link: ChildLink): Promise<LogPort> {
+  return openEmbeddedLog({ dir, maxSizeBytes: logMaxSizeBytes, onPoint, onFatal: (error) => link.fail(error) });
 }
 
 async function fillTopics(log: LogPort, loaded: readonly LoadedPipeline[], plans: readonly Plan[], logger: Logger): Promise<void> {
