@@ -119,9 +119,8 @@ export class Slots implements Undoable {
 
   /** A slot for what the log already holds: nothing to write, nothing to undo. */
   openStored(): number {
-    const slot = this.#take();
-    this.#stamp[slot] = 0;
-    return slot;
+    assert(this.#current.count === 0 && !this.#isCommitting, 'a row was restored after the first record');
+    return this.#take();
   }
 
   settle(): void {

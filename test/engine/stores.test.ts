@@ -37,7 +37,9 @@ type Change =
   | { op: 'touch'; pick: number; number: number; value: unknown }
   | { op: 'remove'; pick: number }
   | { op: 'set'; key: number; name: number; at: number }
-  | { op: 'clear'; key: number; name: number };
+  | { op: 'clear'; key: number; name: number }
+  /** On the row or timer whose due call this is. */
+  | { op: 'own'; how: 'remove' | 'reopen' | 'touch' | 'set'; at: number };
 
 type Op =
   | { op: 'record'; changes: readonly Change[]; fails: boolean }
@@ -48,20 +50,31 @@ type Op =
 
 const key = fc.nat(KEYS.length - 1);
 const time = fc.integer({ min: -3, max: 6 }).map((n) => n * 1_000);
+/** Few times, so that many rows fall due together. */
+const dueTime = fc.constantFrom(-1_000, 1_000, 2_000, 2_000, 2_000, 3_000, 6_000);
 const value = fc.constantFrom<unknown>(1, -0, NaN, Infinity, 'x', null, true, 7n, new Date(5), [1, { a: 2n }], { a: [] });
 const change: fc.Arbitrary<Change> = fc.oneof(
   fc.record({ op: fc.constant('kvSet' as const), key, value }),
   fc.record({ op: fc.constant('kvDelete' as const), key }),
-  { weight: 3, arbitrary: fc.record({ op: fc.constant('open' as const), key, start: time, due: time }) },
+  { weight: 5, arbitrary: fc.record({ op: fc.constant('open' as const), key, start: time, due: dueTime }) },
   { weight: 3, arbitrary: fc.record({ op: fc.constant('touch' as const), pick: fc.nat(30), number: fc.double(), value }) },
   fc.record({ op: fc.constant('remove' as const), pick: fc.nat(30) }),
-  { weight: 2, arbitrary: fc.record({ op: fc.constant('set' as const), key, name: fc.nat(NAMES.length - 1), at: time }) },
+  { weight: 2, arbitrary: fc.record({ op: fc.constant('set' as const), key, name: fc.nat(NAMES.length - 1), at: dueTime }) },
   fc.record({ op: fc.constant('clear' as const), key, name: fc.nat(NAMES.length - 1) }),
+  fc.record({
+    op: fc.constant('own' as const),
+    how: fc.constantFrom('remove' as const, 'reopen' as const, 'touch' as const, 'set' as const),
+    at: dueTime,
+  }),
 );
 const op: fc.Arbitrary<Op> = fc.oneof(
   {
     weight: 8,
-    arbitrary: fc.record({ op: fc.constant('record' as const), changes: fc.array(change, { maxLength: 6 }), fails: fc.boolean() }),
+    arbitrary: fc.record({
+      op: fc.constant('record' as const),
+      changes: fc.array(change, { maxLength: 8 }),
+      fails: fc.constantFrom(true, false, false),
+    }),
   },
   {
     weight: 5,
@@ -107,6 +120,7 @@ class Pair {
   logBefore = this.log;
   #inCall: (item: Item) => void = () => expect.unreachable('called when nothing was fired');
   #called: Item | undefined;
+  #inCallOf: Item | undefined;
 
   constructor() {
     this.real = realStores(
@@ -171,7 +185,9 @@ class Pair {
     this.begin();
     this.#called = undefined;
     this.#inCall = () => {
+      this.#inCallOf = item;
       for (const c of changes) this.change(c);
+      this.#inCallOf = undefined;
       if (fails === 'throws') throw new Error('callback');
     };
     if (fails === 'throws') expect(() => this.real[store].fire()).toThrow('callback');
@@ -234,20 +250,47 @@ class Pair {
       case 'touch':
       case 'remove':
         return this.changeRow(c);
-      case 'set': {
-        const k = KEYS[c.key]?.();
-        const name = NAMES[c.name] as string;
-        this.real.timers.set(k, name, c.at);
-        const was = this.model.timers.items.get(idOf(k, name));
-        // Setting a timer to the time it has changes nothing but that it was set: its callback must not take it away.
-        if (was?.dueMs === c.at) this.model.timers.items.set(was.id, { ...was, life: -was.life - Math.random() });
-        else this.model.timers.put({ key: k, sub: name, endMs: 0, dueMs: c.at, numbers: [], value: null });
-        return;
-      }
+      case 'set':
+        return this.setTimer(KEYS[c.key]?.(), NAMES[c.name] as string, c.at);
       case 'clear':
         this.real.timers.clear(KEYS[c.key]?.(), NAMES[c.name] as string);
         return this.model.timers.drop(idOf(KEYS[c.key]?.(), NAMES[c.name] as string));
+      case 'own':
+        return this.changeOwn(c);
     }
+  }
+
+  setTimer(k: unknown, name: string, atMs: number): void {
+    this.real.timers.set(k, name, atMs);
+    const was = this.model.timers.items.get(idOf(k, name));
+    // Setting a timer to the time it has changes nothing but that it was set: its callback's end must not take it away.
+    if (was?.dueMs === atMs) this.model.timers.items.set(was.id, { ...was, life: was.life + 0.001 });
+    else this.model.timers.put({ key: k, sub: name, endMs: 0, dueMs: atMs, numbers: [], value: null });
+  }
+
+  changeOwn({ how, at }: Change & { op: 'own' }): void {
+    const item = this.#inCallOf;
+    if (item === undefined) return;
+    const { windows, timers: timerSet } = this.real;
+    if (typeof item.sub === 'string') {
+      if (how === 'set') this.setTimer(item.key, item.sub, at);
+      else if (how !== 'touch') {
+        timerSet.clear(item.key, item.sub);
+        this.model.timers.drop(item.id);
+        if (how === 'reopen') this.setTimer(item.key, item.sub, at);
+      }
+      return;
+    }
+    const row = windows.find(item.key, item.sub);
+    if (row === -1 || how === 'set') return;
+    if (how === 'touch')
+      return (
+        windows.touch(row),
+        this.model.windows.put(this.model.windows.items.get(item.id) as Item, this.model.windows.items.get(item.id)?.life)
+      );
+    windows.remove(row);
+    this.model.windows.drop(item.id);
+    if (how === 'reopen') this.open(item.key, item.sub, at > 5_000 ? Infinity : at);
   }
 
   open(k: unknown, startMs: number, dueMs: number): void {
@@ -387,6 +430,29 @@ describe('stores', () => {
       { numRuns: 400 },
     );
   }, 120_000);
+
+  it('settle at a cut and at an abort: a rollback without a savepoint goes no further back', () => {
+    const pair = new Pair();
+    pair.begin();
+    pair.open('a', 0, 1_000);
+    pair.cut();
+    pair.rollback();
+    pair.check();
+    expect(pair.real.windows.size).toBe(1);
+    pair.open('b', 0, 1_000);
+    pair.setTimer('b', 'hold', 5);
+    pair.rollback();
+    pair.check();
+    pair.begin();
+    pair.setTimer('b', 'hold', 5);
+    pair.run({ op: 'abort' });
+    pair.rollback();
+    pair.check();
+    expect(pair.real.windows.size).toBe(0);
+    pair.open('c', 0, 1_000);
+    pair.run({ op: 'cut' });
+    pair.check();
+  });
 
   it('undo what several records and a due call did when the commit of either generation fails', () => {
     const pair = new Pair();
