@@ -6,8 +6,8 @@ import { load, measure, readingsTopic } from './uc2.ts';
 
 export const name = 'engine';
 
-const RUNS = 7;
-const RECORDS = 3_000_000;
+const RUNS = 5;
+const RECORDS = 2_000_000;
 const COMMIT_EVERY_MS = 100;
 const CASES = [
   { keys: 1_000, target: 1_200_000 },
