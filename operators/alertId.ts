@@ -6,13 +6,17 @@ const PRIME = 0x0000000001000000000000000000013bn;
 const MASK = (1n << 128n) - 1n;
 
 /**
- * 128-bit FNV-1a over the UTF-8 text `rule, key, activation`, as 32 hexadecimal digits. Not a secret and no proof against
+ * The hash of rule, key and activation, as 32 hexadecimal digits. Not a secret and no proof against
  * a forger; two activations meeting by chance is out of reach (2⁻⁶⁴ among four thousand million).
  *
  * Unit  sinceMs: epoch ms · ordinal: activations of the same millisecond before this one
  */
 export function alertId(rule: string, key: unknown, sinceMs: number, ordinal: number): string {
-  const text = JSON.stringify([rule, keyText(key), sinceMs, ordinal]);
+  return fnv1a128(JSON.stringify([rule, keyText(key), sinceMs, ordinal]));
+}
+
+/** 128-bit FNV-1a of the text's UTF-8 bytes, in hexadecimal. */
+export function fnv1a128(text: string): string {
   let hash = BASIS;
   for (const byte of Buffer.from(text, 'utf8')) hash = ((hash ^ BigInt(byte)) * PRIME) & MASK;
   return hash.toString(16).padStart(32, '0');

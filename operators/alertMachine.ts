@@ -87,8 +87,7 @@ export function isOutOfOrder(rule: Rule, state: AlertState, timeMs: number): boo
  */
 export function observe(rule: Rule, state: AlertState, seen: Observation, timeMs: number, nowMs: number): Moved {
   if (rule.kind === 'absence') return heard(rule, state, seen, timeMs, nowMs);
-  if (typeof seen !== 'number') return { state: { ...state, lastMs: timeMs, missing: true }, transitions: NOTHING };
-  // The hold may have ended before this reading without the timer having said so: the key's data runs behind stream time.
+  // The hold may have ended before this record without the timer having said so: the key's data runs behind stream time.
   const endedMs = state.sinceMs + rule.forMs;
   const held = state.phase === 'pending' && !state.missing && timeMs >= endedMs ? fire(state, endedMs) : undefined;
   const moved = judge(rule, held?.state ?? state, seen, timeMs, nowMs);
@@ -107,13 +106,18 @@ export function elapse(rule: Rule, state: AlertState, atMs: number): Moved {
   return fire(state, state.sinceMs + rule.forMs);
 }
 
-/** Judges a valid reading against the limits. */
-function judge(rule: ThresholdRule, state: AlertState, value: number, timeMs: number, nowMs: number): Moved {
+/** Judges a reading against the limits. One that is missing says nothing, neither that it is reached nor that it is not. */
+function judge(rule: ThresholdRule, state: AlertState, value: Observation, timeMs: number, nowMs: number): Moved {
+  if (typeof value !== 'number') return { state: { ...state, lastMs: timeMs, missing: true }, transitions: NOTHING };
   const next: AlertState = { ...state, lastMs: timeMs, value, missing: false };
   const reached = rule.sign * value >= rule.sign * rule.limit;
   if (state.phase === 'firing') {
     if (rule.sign * value >= rule.sign * rule.clear) return { state: next, transitions: NOTHING };
-    return { state: { ...next, phase: 'normal' }, transitions: [transition(next, 'resolved', timeMs, value)] };
+    // Never before it fired: the hold may have ended by stream time while this reading was on its way.
+    return {
+      state: { ...next, phase: 'normal' },
+      transitions: [transition(next, 'resolved', Math.max(timeMs, state.sinceMs + rule.forMs), value)],
+    };
   }
   if (!reached) return { state: state.phase === 'normal' ? next : { ...next, phase: 'normal', dueMs: NEVER }, transitions: NOTHING };
   if (state.phase === 'pending') return goOn(rule, state, next, timeMs, nowMs);
