@@ -2,12 +2,11 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { MillraceError } from '../engine/errors.ts';
-import type { LogPort, TopicInfo } from '../engine/ports.ts';
-import { openEmbeddedReader } from '../log/embedded/embeddedReader.ts';
+import type { TopicInfo } from '../engine/ports.ts';
+import { type LogReader, openEmbeddedReader } from '../log/embedded/embeddedReader.ts';
 import { didYouMean } from './nearest.ts';
 
-/** The reading half of the log port. */
-export type LogReader = Pick<LogPort, 'fetch' | 'bounds' | 'listTopics' | 'offsetForTime'> & { close(): Promise<void> };
+export type { LogReader };
 
 /**
  * Opens the log read-only; a running instance is not disturbed.

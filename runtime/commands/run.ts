@@ -3,6 +3,7 @@ import { relative } from 'node:path';
 import { MillraceError } from '../../engine/errors.ts';
 import { type Command, type CommandCall, print, tell } from '../command.ts';
 import { pipelineNames } from '../loadPipeline.ts';
+import { makeLogger } from '../logger.ts';
 import type { RunningInfo } from '../messages.ts';
 import { beginMillrace, type StartingMillrace } from '../startMillrace.ts';
 
@@ -12,6 +13,7 @@ const SAME_SIGNAL_MS = 500;
 /** Runs pipelines until they end or somebody stops them. */
 export const run: Command = async (call) => {
   const { values, given, cwd, data } = call;
+  const logger = makeLogger({ role: 'millrace', level: values.logLevel as string, format: values.logFormat as string });
   const explicit = <N extends 'mqttPort' | 'httpPort'>(name: N) => (given.has(name) ? values[name] : undefined);
   const millrace = beginMillrace({
     ...values,
@@ -23,7 +25,7 @@ export const run: Command = async (call) => {
     cwd,
     mqttPort: explicit('mqttPort'),
     httpPort: explicit('httpPort'),
-    tell,
+    tell: (line) => logger.warn(line),
   });
   const stop = stopOnSignals(millrace);
   const info = await millrace.ready.catch((error: Error) => {
@@ -33,7 +35,7 @@ export const run: Command = async (call) => {
   if (info === undefined) return 0;
   const { mqtt, http, data: dir, pipelines } = info;
   await print(`millrace ready ${JSON.stringify({ mqtt, http, data: dir, pipelines })}\n`);
-  if (values.logLevel !== 'error') whereToLook(info, call);
+  if (values.logFormat === 'text' && values.logLevel !== 'error') whereToLook(info, call);
   await millrace.ended;
   return 0;
 };
