@@ -70,7 +70,7 @@ export function accept(publish: Publish, match: Match, skewMs: number, into: Out
     into.add(match.routed.topic.name, match.partition, match.key, value, timeMs, headers);
     return undefined;
   } catch (error) {
-    const code = error instanceof MillraceError ? error.code : 'E_CALLBACK';
+    const code = error instanceof MillraceError ? error.code : 'E_ASSERT';
     addDeadLetter(publish, match, code, messageOf(error), timeMs, headers, into);
     return code;
   }
@@ -85,7 +85,14 @@ function timeOf({ bytes, start, end, arrivedMs }: Publish, { codec, route }: Mat
     if (error instanceof MillraceError) throw error;
     throw new MillraceError('E_DECODE', messageOf(error), { cause: error });
   }
-  return route.eventTime === undefined ? arrivedMs : eventTimeMs(route.eventTime(value));
+  if (route.eventTime === undefined) return arrivedMs;
+  let said: unknown;
+  try {
+    said = route.eventTime(value);
+  } catch (error) {
+    throw new MillraceError('E_CALLBACK', `eventTime of the route '${route.filter}' threw: ${messageOf(error)}`, { cause: error });
+  }
+  return eventTimeMs(said);
 }
 
 function checkSize({ start, end, to }: Publish, key: Buffer, headers: Headers): void {

@@ -225,7 +225,8 @@ export class Connection implements AckTarget {
     const arrivedMs = this.#host.nowMs();
     let at = 0;
     while (at < chunk.length && this.state !== 'over' && this.state !== 'leaving') {
-      if (this.#holds === 0 && !this.#host.intake.hasRoom) {
+      const first = (this.#partialLength > 0 ? this.#partial[0] : chunk[at]) as number;
+      if (first >> 4 === PACKET.publish && this.#holds === 0 && !this.#host.intake.hasRoom) {
         this.#hold(HOLD.log);
         this.#host.intake.whenRoom(() => this.#release(HOLD.log));
       }

@@ -79,7 +79,12 @@ export function router(topics: readonly RoutedTopic[]): Router {
   const learn = (mqttTopic: string, bytes: Buffer): RoutedPublish => {
     const levels = levelsOf(mqttTopic);
     const matches = [...trie.match(levels)].sort((a, b) => a.index - b.index).map((compiled) => matchOf(compiled, levels));
-    const publish: RoutedPublish = { mqttTopic, mqttTopicBytes: Buffer.from(bytes), matches, holdsReplacement: mqttTopic.includes('\ufffd') };
+    const publish: RoutedPublish = {
+      mqttTopic,
+      mqttTopicBytes: Buffer.from(bytes),
+      matches,
+      holdsReplacement: mqttTopic.includes('\ufffd'),
+    };
     if (bytes.length <= CACHED_TOPIC_BYTES_MAX) known.add(publish);
     return publish;
   };
