@@ -1,5 +1,6 @@
 // Turns a segment's part of the graph into RxJS chains, once per task.
-import { type Observable, Subject } from 'rxjs';
+import type { Observable } from 'rxjs';
+import { Inlet } from './inlet.ts';
 import { isRekey, type Plan, type PlanNode, type PlanSegment } from './plan.ts';
 import type { AnyRec, StepContext, TableRef } from './step.ts';
 import type { KeyValueStore, TableView, Timers, TimersSpec, WindowStore, WindowStoreSpec } from './stores.ts';
@@ -22,19 +23,19 @@ export interface ChainHost {
 }
 
 /** Where a segment's records enter, by index of the source or rekey node. */
-export type Entries = ReadonlyMap<number, Subject<AnyRec>>;
+export type Entries = ReadonlyMap<number, Inlet>;
 
 /** Builds and connects the chains of one segment, the last consumers first. */
 export function buildChains(host: ChainHost, plan: Plan, segment: PlanSegment): Entries {
-  const entries = new Map<number, Subject<AnyRec>>();
+  const entries = new Map<number, Inlet>();
   const outs = new Map<string, Observable<AnyRec>>();
   const connects: (() => void)[] = [];
 
-  for (const input of segment.inputs) if (input.node >= 0) entries.set(input.node, new Subject());
+  for (const input of segment.inputs) if (input.node >= 0) entries.set(input.node, new Inlet());
 
   const outOf = (index: number): Observable<AnyRec> => {
     const node = plan.nodes[index] as PlanNode;
-    if (entries.has(index) && (node.segment !== segment.index || node.node.kind === 'source')) return entries.get(index) as Subject<AnyRec>;
+    if (entries.has(index) && (node.segment !== segment.index || node.node.kind === 'source')) return (entries.get(index) as Inlet).stream;
     return outs.get(String(index)) as Observable<AnyRec>;
   };
   /** A node with several consumers hands each record to all of them, always in the same order. */
@@ -43,33 +44,33 @@ export function buildChains(host: ChainHost, plan: Plan, segment: PlanSegment): 
       outs.set(key, made);
       return;
     }
-    const subject = new Subject<AnyRec>();
-    connects.push(() => made.subscribe(subject));
-    outs.set(key, subject);
+    const inlet = new Inlet();
+    connects.push(() => made.subscribe((record) => inlet.next(record)));
+    outs.set(key, inlet.stream);
   };
 
   for (const node of segment.nodes) {
     const consumers = consumersOf(plan, node.index);
     const { node: what } = node;
     if (what.kind === 'step' && !isRekey(what)) {
-      const sides = new Map<string, Subject<AnyRec>>();
+      const sides = new Map<string, Inlet>();
       const context = contextOf(host, plan, node, sides);
       share(String(node.index), outOf(node.parents[0] as number).pipe(what.spec.build(context)), consumers);
-      for (const [side, subject] of sides) outs.set(`${node.index}/${side}`, subject);
+      for (const [side, inlet] of sides) outs.set(`${node.index}/${side}`, inlet.stream);
     } else if (what.kind === 'step') {
       connects.push(() => outOf(node.parents[0] as number).subscribe((record) => rekey(host, node, record)));
     } else if (what.kind === 'side') {
-      outs.set(String(node.index), outs.get(`${node.parents[0]}/${what.side}`) ?? new Subject());
+      outs.set(String(node.index), outs.get(`${node.parents[0]}/${what.side}`) ?? new Inlet().stream);
     } else if (what.kind === 'merge') {
-      const subject = new Subject<AnyRec>();
-      for (const parent of node.parents) connects.push(() => outOf(parent).subscribe((record) => subject.next(record)));
-      outs.set(String(node.index), subject);
+      const inlet = new Inlet();
+      for (const parent of node.parents) connects.push(() => outOf(parent).subscribe((record) => inlet.next(record)));
+      outs.set(String(node.index), inlet.stream);
     } else if (what.kind === 'fork') {
-      const ways = new Map([...Object.keys(what.ways), 'rest'].map((way) => [way, new Subject<AnyRec>()]));
-      for (const [way, subject] of ways) outs.set(`${node.index}/${way}`, subject);
+      const ways = new Map([...Object.keys(what.ways), 'rest'].map((way) => [way, new Inlet()]));
+      for (const [way, inlet] of ways) outs.set(`${node.index}/${way}`, inlet.stream);
       connects.push(() => outOf(node.parents[0] as number).subscribe((record) => fork(host, node, what.ways, ways, record)));
     } else if (what.kind === 'way') {
-      outs.set(String(node.index), outs.get(`${node.parents[0]}/${what.way}`) as Subject<AnyRec>);
+      outs.set(String(node.index), outs.get(`${node.parents[0]}/${what.way}`) as Observable<AnyRec>);
     }
   }
   const sinks: (() => void)[] = [];
@@ -97,21 +98,21 @@ function fork(
   host: ChainHost,
   node: PlanNode,
   ways: Readonly<Record<string, (value: unknown) => boolean>>,
-  to: ReadonlyMap<string, Subject<AnyRec>>,
+  to: ReadonlyMap<string, Inlet>,
   record: AnyRec,
 ): void {
   if (host.failed) return;
   try {
     const way = Object.keys(ways).find((name) => ways[name]?.(record.value)) ?? 'rest';
-    (to.get(way) as Subject<AnyRec>).next(record);
+    (to.get(way) as Inlet).next(record);
   } catch (error) {
     host.fail(node.name, error);
   }
 }
 
-function contextOf(host: ChainHost, plan: Plan, node: PlanNode, sides: Map<string, Subject<AnyRec>>): StepContext {
+function contextOf(host: ChainHost, plan: Plan, node: PlanNode, sides: Map<string, Inlet>): StepContext {
   const { name } = node;
-  for (const side of node.node.kind === 'step' ? (node.node.spec.sides ?? []) : []) sides.set(side, new Subject());
+  for (const side of node.node.kind === 'step' ? (node.node.spec.sides ?? []) : []) sides.set(side, new Inlet());
   return {
     pipeline: plan.pipeline.id,
     stepId: name,
@@ -128,8 +129,8 @@ function contextOf(host: ChainHost, plan: Plan, node: PlanNode, sides: Map<strin
     timers: (spec) => host.timers(node, spec),
     table: (ref) => host.table(node.segment, ref),
     side: (side) => {
-      const subject = sides.get(side);
-      return subject === undefined ? () => {} : (record) => subject.next(record);
+      const inlet = sides.get(side);
+      return inlet === undefined ? () => {} : (record) => inlet.next(record);
     },
     count: (counter, n = 1) => host.count(name, counter, n),
   };

@@ -1,5 +1,5 @@
 // A step is a value; each task turns it into one RxJS operator.
-import { Observable, type OperatorFunction, type Subscriber } from 'rxjs';
+import { Observable, type OperatorFunction, Subscriber } from 'rxjs';
 import type { Rec } from './record.ts';
 import type { KeyValueStore, TableView, Timers, TimersSpec, WindowStore, WindowStoreSpec } from './stores.ts';
 import type { Codec } from './topic.ts';
@@ -79,19 +79,28 @@ export function step<A, B, S = {}>(spec: StepSpec): Step<A, B, S> {
  * where it would end the chain for good.
  */
 export function perRecord(context: StepContext, next: (record: AnyRec, out: Subscriber<AnyRec>) => void): OperatorFunction<AnyRec, AnyRec> {
-  return (source) =>
-    new Observable<AnyRec>((out) =>
-      source.subscribe({
-        next(record) {
-          if (context.failed) return;
-          try {
-            next(record, out);
-          } catch (error) {
-            context.fail(error);
-          }
-        },
-        error: (error) => out.error(error),
-        complete: () => out.complete(),
-      }),
-    );
+  return (source) => new Observable<AnyRec>((out) => source.subscribe(new PerRecord(out, context, next)));
+}
+
+/** A Subscriber of our own instead of an observer: RxJS would wrap an observer twice, and every record would pay for it. */
+class PerRecord extends Subscriber<AnyRec> {
+  readonly #context: StepContext;
+  readonly #next: (record: AnyRec, out: Subscriber<AnyRec>) => void;
+  readonly #out: Subscriber<AnyRec>;
+
+  constructor(out: Subscriber<AnyRec>, context: StepContext, next: (record: AnyRec, out: Subscriber<AnyRec>) => void) {
+    super(out);
+    this.#out = out;
+    this.#context = context;
+    this.#next = next;
+  }
+
+  protected override _next(record: AnyRec): void {
+    if (this.#context.failed) return;
+    try {
+      this.#next(record, this.#out);
+    } catch (error) {
+      this.#context.fail(error);
+    }
+  }
 }

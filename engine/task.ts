@@ -1,9 +1,9 @@
 // A task: one partition of the whole pipeline. Its chains, stores, timers and clocks; unit of assignment and of state.
-import type { Subject } from 'rxjs';
 import { buildChains, type ChainHost, type Entries } from './chain.ts';
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
 import { DEAD_LETTER_TOPIC, deadLetterHeaders } from './deadLetter.ts';
 import { assert, codeOf, MillraceError, messageOf } from './errors.ts';
+import type { Inlet } from './inlet.ts';
 import { Input } from './input.ts';
 import { Journal, type JournalEntry } from './journal.ts';
 import { keyValueStore } from './keyValueStore.ts';
@@ -484,7 +484,7 @@ export class Task implements ChainHost {
       const value = codecs.codec.decode(batch.bytes, batch.valueStart[i] as number, batch.valueEnd[i] as number);
       segment.took(timeMs);
       segment.reach(segment.targetMs);
-      const entry = (this.#entries[segment.plan.index] as Entries).get(node) as Subject<AnyRec>;
+      const entry = (this.#entries[segment.plan.index] as Entries).get(node) as Inlet;
       entry.next(record(key, value, timeMs, batch.headers(i)));
     } catch (error) {
       this.fail('source', error);
@@ -544,7 +544,7 @@ export class Task implements ChainHost {
       );
       if (read.mark !== undefined) return read.mark;
       this.#journal.tookFrom(input.index, read.from);
-      const entry = (this.#entries[segment.plan.index] as Entries).get(input.plan.node) as Subject<AnyRec>;
+      const entry = (this.#entries[segment.plan.index] as Entries).get(input.plan.node) as Inlet;
       entry.next(record(read.key, read.value, batch.timeMs[at] as number, batch.headers(at)));
     } catch (error) {
       this.fail('rekey', error);
