@@ -161,6 +161,9 @@ const FITS: Readonly<Record<Exclude<ScalarType, 'DECIMAL'>, ColumnFit>> = {
   TIMESTAMPTZ: { stage: DOUBLE, select: (name) => `make_timestamptz(${name}::BIGINT * 1000)`, fit: timeOf },
 };
 
+/** Offsets are staged as DOUBLE too: they are whole, far below 2^53, and a bigint for each costs more than the cast. */
+export const offsetFit: ColumnFit = { stage: DOUBLE, select: (name) => `${name}::BIGINT`, fit: floating(DOUBLE).fit };
+
 /** The way into a column of this type. */
 export function columnFit(type: ColumnType): ColumnFit {
   return type.type === 'DECIMAL' ? decimal(type) : FITS[type.type];

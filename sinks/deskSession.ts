@@ -137,7 +137,7 @@ async function expire(
     metrics.expired.inc({ table: name }, await writer.expire(nowMs - keepMs));
     againMs = Math.min(againMs, Math.max(1_000, keepMs / 10));
   }
-  await connection.run('DELETE FROM _millrace_dead_letters WHERE at < $1', [timestamp(nowMs - DEAD_LETTER_KEEP_MS)], [TIMESTAMPTZ]);
+  await connection.run('DELETE FROM _millrace_dead_letters WHERE found_at < $1', [timestamp(nowMs - DEAD_LETTER_KEEP_MS)], [TIMESTAMPTZ]);
   await connection.run('COMMIT');
   return againMs;
 }

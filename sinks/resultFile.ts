@@ -38,7 +38,7 @@ const INTERNAL_TABLES = [
   'CREATE TABLE _millrace_tables (name VARCHAR, mode VARCHAR)',
   'CREATE TABLE _millrace_positions (topic VARCHAR, "partition" INTEGER, table_name VARCHAR, next_offset BIGINT, append_time TIMESTAMPTZ)',
   'CREATE TABLE _millrace_gaps (topic VARCHAR, "partition" INTEGER, table_name VARCHAR, from_offset BIGINT, to_offset BIGINT, found_at TIMESTAMPTZ)',
-  `CREATE TABLE _millrace_dead_letters (at TIMESTAMPTZ, code VARCHAR, reason VARCHAR, pipeline VARCHAR, table_name VARCHAR, topic VARCHAR,
+  `CREATE TABLE _millrace_dead_letters (found_at TIMESTAMPTZ, code VARCHAR, reason VARCHAR, pipeline VARCHAR, table_name VARCHAR, topic VARCHAR,
     "partition" INTEGER, "offset" BIGINT, event_time TIMESTAMPTZ, key VARCHAR, raw_value BLOB)`,
 ];
 

@@ -2,7 +2,7 @@
 import type { DuckDBValue } from '@duckdb/node-api';
 import { MillraceError } from '../engine/errors.ts';
 import type { TableSpec } from '../engine/topic.ts';
-import { type ColumnFit, columnFit, MISFIT, TIME_MS_MAX, typeFromValue } from './columnFit.ts';
+import { type ColumnFit, columnFit, MISFIT, offsetFit, TIME_MS_MAX, typeFromValue } from './columnFit.ts';
 import { type ColumnType, columnType } from './columnType.ts';
 import { foldName } from './quoteName.ts';
 import { isSystemColumn, LEADING_COLUMNS, PIPELINE_COLUMN, TRAILING_COLUMNS } from './systemColumns.ts';
@@ -63,7 +63,9 @@ export class RowBuffer {
     this.#windowStart = this.#column('window_start', LEADING_COLUMNS.window_start);
     this.#windowEnd = this.#column('window_end', LEADING_COLUMNS.window_end);
     this.#pipeline = hasPipeline ? this.#column(PIPELINE_COLUMN, 'VARCHAR') : undefined;
-    this.#trailing = Object.entries(TRAILING_COLUMNS).map(([name, type]) => this.#column(name, type));
+    this.#trailing = Object.entries(TRAILING_COLUMNS).map(([name, type]) =>
+      this.#column(name, type, name === '_offset' ? offsetFit : undefined),
+    );
     for (const [field, type] of Object.entries(spec.columns)) this.addColumn(field, type);
   }
 
@@ -133,9 +135,9 @@ export class RowBuffer {
     this.rowCount = 0;
   }
 
-  #column(name: string, type: string): BufferColumn {
+  #column(name: string, type: string, offset?: ColumnFit): BufferColumn {
     const checked = columnType(type, `table '${this.#spec.name}', column '${name}'`);
-    const fit = columnFit(checked);
+    const fit = offset ?? columnFit(checked);
     return { name, type: checked, fit, values: new Array<DuckDBValue>(this.#capacity).fill(null) };
   }
 

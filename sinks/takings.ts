@@ -166,15 +166,20 @@ async function writeDead(connection: DuckDBConnection, dead: readonly DeadRow[],
   insert.destroySync();
 }
 
-/** DuckDB's complaints about data, not about the disk or itself. */
-const ABOUT_DATA = /^(?:Conversion|Constraint|Invalid Input|Out of Range|Mismatch Type|Binder|Catalog|Parser|Invalid type) Error/;
+/** DuckDB's and its JavaScript side's complaints about data, not about the disk or themselves. */
+const ABOUT_DATA =
+  /^(?:Conversion|Constraint|Invalid Input|Out of Range|Mismatch Type|Binder|Catalog|Parser|Invalid type) Error|out of \w+ range/;
+
+function isAboutData(error: unknown): boolean {
+  return error instanceof TypeError || error instanceof RangeError || ABOUT_DATA.test(messageOf(error));
+}
 
 /**
  * Remembers what to do about a failed commit. Values are checked before they are staged, so DuckDB should never refuse one;
  * if it does all the same, the records are committed one by one, and the one that fails alone goes to the dead letters.
  */
 function suspect(trouble: Trouble, count: number, last: Place | undefined, error: unknown): void {
-  if (count === 0 || !ABOUT_DATA.test(messageOf(error))) return;
+  if (count === 0 || !isAboutData(error)) return;
   if (count === 1 && trouble.carefulRecords > 0 && last !== undefined)
     trouble.poison = { ...last, reason: `DuckDB refused the row: ${messageOf(error)}` };
   trouble.carefulRecords = Math.max(trouble.carefulRecords, count);
