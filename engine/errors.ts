@@ -202,6 +202,11 @@ export class MillraceError extends Error {
     this.code = code;
   }
 
+  /** Also true of an error that another copy of millrace made: a pipeline file may bring its own, and its codes mean the same. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return value instanceof Error && value.name === 'MillraceError' && 'code' in value && Object.hasOwn(ERRORS, String(value.code));
+  }
+
   get disposition(): Disposition {
     return ERRORS[this.code].disposition;
   }

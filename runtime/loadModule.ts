@@ -36,10 +36,9 @@ export async function loadDefault(path: string, code: ErrorCode): Promise<unknow
 }
 
 function readable(path: string, code: ErrorCode, error: unknown): MillraceError {
-  const own = asOwn(error);
-  if (own !== undefined) {
+  if (error instanceof MillraceError) {
     const where = placeIn(error) ?? path;
-    return new MillraceError(own.code, `${where}: ${own.message.replace(/^E_[A-Z_]+: /, '')}`, { cause: error });
+    return new MillraceError(error.code, `${where}: ${error.message.replace(/^E_[A-Z_]+: /, '')}`, { cause: error });
   }
   const message = messageOf(error);
   const transform = /^Transform failed[^\n]*\n(.+?):(\d+):(\d+): ERROR: ([^\n]*)/.exec(message);
@@ -49,12 +48,6 @@ function readable(path: string, code: ErrorCode, error: unknown): MillraceError 
   if (isMissing(error)) return new MillraceError(code, `${where}: ${missing(message)}`, { cause: error });
   const kind = error instanceof SyntaxError ? '' : `the file threw while it was read: ${error instanceof Error ? `${error.name}: ` : ''}`;
   return new MillraceError(code, `${where}: ${kind}${message.replaceAll(/\s*\n\s*/g, ' ')}`, { cause: error });
-}
-
-/** Ours, also when the user's own copy of millrace made it: then it is of another class. */
-function asOwn(error: unknown): MillraceError | undefined {
-  if (error instanceof MillraceError) return error;
-  return error instanceof Error && error.name === 'MillraceError' && 'code' in error ? (error as MillraceError) : undefined;
 }
 
 function isMissing(error: unknown): boolean {

@@ -1,6 +1,6 @@
 // The package as users get it: npm pack, npm install into an empty folder, npx millrace there.
 import { execFile, spawn } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -28,7 +28,9 @@ const folder = temporaryFolder({
 let unreachable: string | undefined;
 
 beforeAll(async () => {
-  const { stdout } = await execute('npm', ['pack', '--json', '--pack-destination', folder.dir], root);
+  // `npm test` has built dist/ already; building again would pull it from under other tests.
+  if (!existsSync(join(root, 'dist', 'runtime', 'cli.js'))) await execute('npm', ['run', 'build'], root);
+  const { stdout } = await execute('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder.dir], root);
   const [packed] = JSON.parse(stdout.slice(stdout.indexOf('['))) as [{ filename: string }];
   try {
     await execute('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', `./${packed.filename}`], folder.dir);
