@@ -86,7 +86,7 @@ export class Cleaner {
   }
 
   async #clean(which: 'due' | 'all'): Promise<void> {
-    for (const partition of [...this.#topics.all()]) {
+    for (const partition of this.#topics.all()) {
       if (this.#isStopped) return;
       const { cleanup, keepMs } = partition.spec();
       if (cleanup === 'delete') {
