@@ -24,8 +24,9 @@ export interface ChildLink {
 }
 
 /**
- * Runs one role in this process. It listens only to the supervisor: Ctrl-C reaches the whole process group, so it is
- * ignored here. When the supervisor dies, the channel closes and the child stops as if told, so nothing writes on.
+ * Runs one role in this process. It listens only to the supervisor: Ctrl-C, and a terminal that closes, reach the whole
+ * process group, so they are ignored here. When the supervisor dies, the channel closes and the child stops as if told,
+ * so nothing writes on.
  */
 export function runChild<Settings>(begin: (settings: Settings, link: ChildLink) => Promise<RunningChild>): void {
   let running: Promise<RunningChild> | undefined;
@@ -38,7 +39,7 @@ export function runChild<Settings>(begin: (settings: Settings, link: ChildLink) 
     if (stopping) return;
     stopping = true;
     const ours = error instanceof MillraceError;
-    const message = ours ? error.message : error instanceof Error ? (error.stack ?? error.message) : messageOf(error);
+    const message = ours ? error.message : whereOf(error);
     const failed: FromChild = { kind: 'failed', code: ours ? codeOf(error) : undefined, message, fix: ours ? error.fix : undefined };
     if (!process.connected) process.exit(1);
     process.send?.(failed, undefined, undefined, () => process.exit(1));
@@ -60,6 +61,7 @@ export function runChild<Settings>(begin: (settings: Settings, link: ChildLink) 
   };
 
   process.on('SIGINT', () => {});
+  process.on('SIGHUP', () => {});
   process.on('SIGTERM', stop);
   process.on('disconnect', stop);
   process.on('uncaughtException', fail);
@@ -77,4 +79,12 @@ export function runChild<Settings>(begin: (settings: Settings, link: ChildLink) 
   });
   // Unreferenced only by the channel: as long as the supervisor lives, so does the child.
   setInterval(() => send({ kind: 'heartbeat' }), HEARTBEAT_MS).unref();
+}
+
+/** An error that is not ours is a bug: its message and the line it came from, and the whole stack for who asks. */
+function whereOf(error: unknown): string {
+  if (!(error instanceof Error)) return messageOf(error);
+  if (process.env.MILLRACE_DEBUG) return error.stack ?? error.message;
+  const at = error.stack?.split('\n').find((line) => /^\s+at /.test(line));
+  return `${error.name}: ${error.message}${at === undefined ? '' : ` (${at.trim()})`}`;
 }

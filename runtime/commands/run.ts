@@ -50,7 +50,8 @@ function pipelinesOf({ args, values, cwd }: CommandCall): readonly string[] {
 
 /** What to type next. For people, so on stderr. */
 function whereToLook({ http, mqtt, tables }: RunningInfo, { data, cwd, given }: CommandCall): void {
-  const where = given.has('data') ? ` --data ${relative(cwd, data) || '.'}` : '';
+  const folder = relative(cwd, data) || '.';
+  const where = given.has('data') ? ` --data ${/^[\w./-]+$/.test(folder) ? folder : JSON.stringify(folder)}` : '';
   const table = tables[0];
   if (table !== undefined) tell(`  results   npx millrace query${where} "SELECT * FROM ${table} LIMIT 5"`);
   tell(`  records   npx millrace topics${where}; npx millrace read TOPIC${where} --follow`);
@@ -75,5 +76,6 @@ function stopOnSignals(millrace: StartingMillrace): { isAsked(): boolean } {
   };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
+  process.on('SIGHUP', onSignal);
   return { isAsked: () => firstMs !== undefined };
 }
