@@ -20,7 +20,7 @@ const MARK_EVERY_MS = 1_000;
 const TRIM_EVERY_MS = 1_000;
 
 /** Places at which the kill harness may end the process. */
-export type WorkerPoint = 'after-process' | 'at-cut' | 'after-commit-before-flush';
+export type WorkerPoint = 'after-process' | 'at-cut';
 
 /** A slice that held the worker up. */
 export interface SlowSlice {
@@ -189,6 +189,8 @@ class Running implements Worker {
       this.#commitWhenDue(done === 0);
       if (done > 0) await nextTurn();
       else if (!(await this.#endReached())) await Promise.race([this.#fetching, this.#commit].filter((p) => p !== undefined));
+      // At the end fetches do not wait and may answer within this turn: without one of its own the commit under way would never end.
+      if (this.#ending) await nextTurn();
       if (this.#error !== undefined) throw this.#error;
     }
   }
@@ -273,7 +275,6 @@ class Running implements Worker {
       return;
     }
     for (const trim of this.#set.committed()) this.#trims.set(`${trim.topic}/${trim.partition}`, trim);
-    this.#options.onPoint?.('after-commit-before-flush');
     this.#commits += 1;
     this.#commitMsSum += ms;
     const bucket = COMMIT_BUCKETS_MS.findIndex((bound) => ms <= bound);
