@@ -28,7 +28,7 @@ function city(partitions: number) {
     rekey('zone', (r) => r.zone),
     aggregate('by-zone', tumbling({ ms: 100 }), { n: count(), top: max((r) => r.v) }),
   );
-  const silent = all.pipe(alert('silent', { absentFor: { ms: 70 }, when: (r) => r.v } as never));
+  const silent = all.pipe(alert('silent', { absentFor: { ms: 70 }, when: (r: Reading) => r.v } as never));
   const outs = ['device', 'zone', 'late', 'alarm'].map((name) => topic(name, any));
   const p = pipeline(
     'city',

@@ -1,18 +1,15 @@
 // The task: time, due calls, savepoints, dead letters, commits, marks. Driven in memory through the real tasks.
-import { map as rxMap } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { pipeline } from '../../engine/pipeline.ts';
 import { step } from '../../engine/step.ts';
 import { perRecord } from '../../engine/step.ts';
-import { merge, stream, table } from '../../engine/stream.ts';
+import { merge, stream } from '../../engine/stream.ts';
 import type { Timers } from '../../engine/stores.ts';
 import { record } from '../../engine/record.ts';
-import { stringKey } from '../../engine/stringKey.ts';
-import { type Codec, topic } from '../../engine/topic.ts';
+import { type Codec, type Topic, topic } from '../../engine/topic.ts';
 import { drive } from '../../testing/drive.ts';
 import { resultCodec } from '../../engine/resultCodec.ts';
 
-const text = stringKey as Codec<string>;
 const number: Codec<number> = {
   contentType: 'x',
   encode: (n) => Buffer.from(String(n)),
@@ -24,8 +21,7 @@ const number: Codec<number> = {
 };
 const any = resultCodec as Codec<any>;
 const source = topic('in', number);
-const other = topic('other', number);
-const out = topic('out', any);
+const out: Topic<any, any> = topic('out', any);
 
 /** Lets records through a function that may throw. */
 const apply = (fn: (v: any, r: any) => any) =>
@@ -133,7 +129,13 @@ describe('records', () => {
       return v;
     });
     const s = stream(source);
-    const d = drive(pipeline('p', [s.to(out), s.pipe(counted('c', 10), bad).to(topic('o2', any)), s.pipe(bad).to(topic('o3', any))]));
+    const d = drive(
+      pipeline('p', [
+        s.to(out),
+        s.pipe(counted('c', 10), bad).to(topic('o2', any) as Topic<any, any>),
+        s.pipe(bad).to(topic('o3', any) as Topic<any, any>),
+      ]),
+    );
     d.send(source, 'k', 1, 1);
     d.send(source, 'k', 13, 99);
     d.send(source, 'k', 2, 2);
@@ -425,7 +427,3 @@ describe('across rekey', () => {
     for (let at = 0; at < 40; at++) expect(run(at)).toEqual(whole);
   });
 });
-
-void table;
-void rxMap;
-void other;
