@@ -9,7 +9,7 @@ import { memoryLog } from '../../log/memory/memoryLog.ts';
 import { aggregate, bytes, count, duckdb, pipeline, stream, topic, tumbling } from '../../index.ts';
 
 it('ends although a commit takes longer than a fetch', async () => {
-  const input = topic('end.in', bytes());
+  const input = topic('end.in', bytes);
   const counted = stream(input).pipe(aggregate('count', tumbling({ minutes: 1 }), { n: count() }));
   const plan = planOf(pipeline('end', [counted.to(duckdb('counts'))]));
   const memory = memoryLog();
