@@ -70,159 +70,172 @@ interface Batch {
   stored: number;
 }
 
-/** Begins to take publishes. At most two batches are alive: one on its way into the log and one that fills. */
+/** Begins to take publishes. */
 export function intake(options: IntakeOptions): Intake {
-  const { log, topics, skewMs, forwarder, bytesMax = BYTES_MAX } = options;
-  const counters: IntakeCounters = { received: 0, stored: 0, deadLettered: new Map(), unrouted: 0 };
-  const outside = new Int32Array(topics.length);
-  let state: IntakeState = 'open';
-  let filling = newBatch(log, topics.length);
-  let isAppending = false;
-  let isScheduled = false;
-  let retry: NodeJS.Timeout | undefined;
-  let waiting: (() => void)[] = [];
-  let settling: (() => void)[] = [];
-
-  const hasRoom = () => state === 'open' && filling.publishes < PUBLISHES_MAX && filling.buffer.byteCount < bytesMax;
-  const isSettled = () => state === 'failed' || state === 'closed' || (!isAppending && filling.publishes === 0 && waiting.length === 0);
-
-  const schedule = (): void => {
-    if (isAppending || isScheduled) return;
-    isScheduled = true;
-    setImmediate(flush);
-  };
-
-  const flush = (): void => {
-    isScheduled = false;
-    if (isAppending || state === 'failed' || state === 'closed' || filling.publishes === 0) return;
-    const batch = filling;
-    filling = newBatch(log, topics.length);
-    isAppending = true;
-    append(batch);
-    admit();
-  };
-
-  const append = (batch: Batch): void => {
-    const done = batch.buffer.recordCount === 0 ? Promise.resolve() : log.append(batch.buffer);
-    done.then(
-      () => settle(batch),
-      (error: unknown) => refused(batch, error),
-    );
-  };
-
-  const settle = (batch: Batch): void => {
-    if (state === 'closed' || state === 'failed') return;
-    if (state === 'full') {
-      state = 'open';
-      options.onWarning('the log has room again: publishes are taken and acknowledged');
-    }
-    isAppending = false;
-    count(batch, counters);
-    for (let i = 0; i < outside.length; i++) outside[i] = (outside[i] as number) - (batch.perTopic[i] as number);
-    // The next batch is on its way to the disk while these acknowledgements go out.
-    if (filling.publishes > 0) flush();
-    else admit();
-    acknowledge(batch);
-    for (const forward of batch.forwards) forwarder.send(forward);
-    tellSettled();
-  };
-
-  /** The log refused the batch. Full: the same batch is tried again and nothing else is taken. Anything else is the end. */
-  const refused = (batch: Batch, error: unknown): void => {
-    if (state === 'closed' || state === 'failed') return;
-    if (error instanceof MillraceError && error.code === 'E_LOG_FULL') {
-      if (state === 'open') options.onWarning(`${messageOf(error)}; publishes are neither taken nor acknowledged until there is room`);
-      state = 'full';
-      retry = setTimeout(append, options.retryMs, batch);
-      return;
-    }
-    state = 'failed';
-    tellSettled();
-    options.onFatal(
-      error instanceof MillraceError
-        ? error
-        : new MillraceError('E_FLUSH', `ingest: the log refused a batch: ${messageOf(error)}`, { cause: error }),
-    );
-  };
-
-  /** Lets those who waited go on, as long as there is room. */
-  const admit = (): void => {
-    let i = 0;
-    const asked = waiting;
-    waiting = [];
-    while (i < asked.length && hasRoom()) (asked[i++] as () => void)();
-    if (i < asked.length) waiting = [...asked.slice(i), ...waiting];
-  };
-
-  const tellSettled = (): void => {
-    if (!isSettled()) return;
-    const asked = settling;
-    settling = [];
-    for (const resolve of asked) resolve();
-  };
-
-  return {
-    counters,
-    get state() {
-      return state;
-    },
-    get hasRoom() {
-      return hasRoom();
-    },
-    take(publish, target, ack) {
-      const { to } = publish;
-      const batch = filling;
-      batch.publishes++;
-      counters.received++;
-      if (to.matches.length === 0) counters.unrouted++;
-      for (const match of to.matches) {
-        batch.perTopic[match.index] = (batch.perTopic[match.index] as number) + 1;
-        outside[match.index] = (outside[match.index] as number) + 1;
-        const code = accept(publish, match, match.routed.skewMs ?? skewMs, batch.buffer);
-        if (code === undefined) batch.stored++;
-        else batch.deadLettered.set(code, (batch.deadLettered.get(code) ?? 0) + 1);
-      }
-      if (forwarder.wants(to.mqttTopic, publish.isRetained))
-        batch.forwards.push({
-          mqttTopic: to.mqttTopic,
-          payload: Buffer.from(publish.bytes.subarray(publish.start, publish.end)),
-          isRetained: publish.isRetained,
-        });
-      if (target !== undefined) {
-        batch.targets.push(target);
-        batch.acks.push(ack);
-      }
-      schedule();
-    },
-    whenRoom(resume) {
-      waiting.push(resume);
-    },
-    isQuiet: (index) => outside[index] === 0 && waiting.length === 0 && state === 'open',
-    settled: () => (isSettled() ? Promise.resolve() : new Promise((resolve) => settling.push(resolve))),
-    close() {
-      if (state !== 'failed') state = 'closed';
-      clearTimeout(retry);
-      tellSettled();
-    },
-  };
+  return new GroupCommit(options);
 }
 
-function newBatch(log: LogPort, topicCount: number): Batch {
+/** At most two batches are alive: one on its way into the log and one that fills. */
+class GroupCommit implements Intake {
+  state: IntakeState = 'open';
+  readonly counters: IntakeCounters = { received: 0, stored: 0, deadLettered: new Map(), unrouted: 0 };
+  readonly #options: IntakeOptions;
+  readonly #bytesMax: number;
+  /** By routed topic: publishes taken that are not in the log yet. */
+  readonly #outside: Int32Array;
+  #filling: Batch;
+  #isAppending = false;
+  #isScheduled = false;
+  #retry: NodeJS.Timeout | undefined;
+  #waiting: (() => void)[] = [];
+  #settling: (() => void)[] = [];
+
+  constructor(options: IntakeOptions) {
+    this.#options = options;
+    this.#bytesMax = options.bytesMax ?? BYTES_MAX;
+    this.#outside = new Int32Array(options.topics.length);
+    this.#filling = newBatch(options);
+  }
+
+  get hasRoom(): boolean {
+    const { publishes, buffer } = this.#filling;
+    return this.state === 'open' && publishes < PUBLISHES_MAX && buffer.byteCount < this.#bytesMax;
+  }
+
+  take(publish: Publish, target: AckTarget | undefined, ack: number): void {
+    const batch = this.#filling;
+    const { matches, mqttTopic } = publish.to;
+    batch.publishes++;
+    this.counters.received++;
+    if (matches.length === 0) this.counters.unrouted++;
+    for (const match of matches) {
+      batch.perTopic[match.index] = (batch.perTopic[match.index] as number) + 1;
+      this.#outside[match.index] = (this.#outside[match.index] as number) + 1;
+      const code = accept(publish, match, match.routed.skewMs ?? this.#options.skewMs, batch.buffer);
+      if (code === undefined) batch.stored++;
+      else batch.deadLettered.set(code, (batch.deadLettered.get(code) ?? 0) + 1);
+    }
+    const { bytes, start, end, isRetained } = publish;
+    if (this.#options.forwarder.wants(mqttTopic, isRetained))
+      batch.forwards.push({ mqttTopic, payload: Buffer.from(bytes.subarray(start, end)), isRetained });
+    if (target !== undefined) {
+      batch.targets.push(target);
+      batch.acks.push(ack);
+    }
+    this.#schedule();
+  }
+
+  whenRoom(resume: () => void): void {
+    this.#waiting.push(resume);
+  }
+
+  isQuiet(index: number): boolean {
+    return this.#outside[index] === 0 && this.#waiting.length === 0 && this.state === 'open';
+  }
+
+  settled(): Promise<void> {
+    return this.#isSettled() ? Promise.resolve() : new Promise((resolve) => this.#settling.push(resolve));
+  }
+
+  close(): void {
+    if (this.state !== 'failed') this.state = 'closed';
+    clearTimeout(this.#retry);
+    this.#tellSettled();
+  }
+
+  /** Everything that is ready to be read is read first, so that the batch is as large as it can be without waiting. */
+  #schedule(): void {
+    if (this.#isAppending || this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#isScheduled = false;
+    if (this.#isAppending || this.#isOver() || this.#filling.publishes === 0) return;
+    const batch = this.#filling;
+    this.#filling = newBatch(this.#options);
+    this.#isAppending = true;
+    this.#append(batch);
+    this.#admit();
+  }
+
+  #append(batch: Batch): void {
+    const done = batch.buffer.recordCount === 0 ? Promise.resolve() : this.#options.log.append(batch.buffer);
+    done.then(
+      () => this.#durable(batch),
+      (error: unknown) => this.#refused(batch, error),
+    );
+  }
+
+  #durable(batch: Batch): void {
+    if (this.#isOver()) return;
+    if (this.state === 'full') {
+      this.state = 'open';
+      this.#options.onWarning('the log has room again: publishes are taken and acknowledged');
+    }
+    this.#isAppending = false;
+    this.counters.stored += batch.stored;
+    for (const [code, n] of batch.deadLettered) this.counters.deadLettered.set(code, (this.counters.deadLettered.get(code) ?? 0) + n);
+    for (let i = 0; i < this.#outside.length; i++) this.#outside[i] = (this.#outside[i] as number) - (batch.perTopic[i] as number);
+    // The next batch is on its way to the disk while these acknowledgements go out.
+    if (this.#filling.publishes > 0) this.#flush();
+    else this.#admit();
+    acknowledge(batch);
+    for (const forward of batch.forwards) this.#options.forwarder.send(forward);
+    this.#tellSettled();
+  }
+
+  /** The log refused the batch. Full: the same batch is tried again and nothing else is taken. Anything else is the end. */
+  #refused(batch: Batch, error: unknown): void {
+    if (this.#isOver()) return;
+    const { onWarning, onFatal, retryMs } = this.#options;
+    if (error instanceof MillraceError && error.code === 'E_LOG_FULL') {
+      if (this.state === 'open') onWarning(`${messageOf(error)}; publishes are neither taken nor acknowledged until there is room`);
+      this.state = 'full';
+      this.#retry = setTimeout(() => this.#append(batch), retryMs);
+      return;
+    }
+    this.state = 'failed';
+    this.#tellSettled();
+    if (error instanceof MillraceError) onFatal(error);
+    else onFatal(new MillraceError('E_FLUSH', `ingest: the log refused a batch: ${messageOf(error)}`, { cause: error }));
+  }
+
+  /** Lets those who waited go on, as long as there is room. */
+  #admit(): void {
+    let i = 0;
+    const asked = this.#waiting;
+    this.#waiting = [];
+    while (i < asked.length && this.hasRoom) (asked[i++] as () => void)();
+    if (i < asked.length) this.#waiting = [...asked.slice(i), ...this.#waiting];
+  }
+
+  #isOver(): boolean {
+    return this.state === 'failed' || this.state === 'closed';
+  }
+
+  #isSettled(): boolean {
+    return this.#isOver() || (!this.#isAppending && this.#filling.publishes === 0 && this.#waiting.length === 0);
+  }
+
+  #tellSettled(): void {
+    if (!this.#isSettled()) return;
+    for (const resolve of this.#settling.splice(0)) resolve();
+  }
+}
+
+function newBatch({ log, topics }: IntakeOptions): Batch {
   return {
     buffer: log.newBuffer(),
     targets: [],
     acks: [],
-    perTopic: new Int32Array(topicCount),
+    perTopic: new Int32Array(topics.length),
     deadLettered: new Map(),
     forwards: [],
     publishes: 0,
     stored: 0,
   };
-}
-
-function count(batch: Batch, counters: IntakeCounters): void {
-  counters.stored += batch.stored;
-  for (const [code, n] of batch.deadLettered) counters.deadLettered.set(code, (counters.deadLettered.get(code) ?? 0) + n);
 }
 
 /** Each client gets all its acknowledgements of a batch in one write, in the order its publishes came. */

@@ -1,16 +1,17 @@
 // The MQTT server inside: devices connect, publishes go to the log, and the acknowledgement means that the log has them.
-import { createServer } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { DEAD_LETTER_TOPIC } from '../engine/deadLetter.ts';
 import { type ErrorCode, MillraceError, messageOf } from '../engine/errors.ts';
 import type { FeedStatus, LogPort } from '../engine/ports.ts';
 import { RECORD_BYTES_MAX } from './accept.ts';
 import { bind, checkHost } from './bind.ts';
 import { Connection, type ConnectionHost } from './connection.ts';
-import { drainClock } from './drainClock.ts';
+import { Door, within } from './door.ts';
+import { type DrainClock, drainClock } from './drainClock.ts';
 import { type Forwarder, forwarder } from './forwarder.ts';
-import { type Intake, type IntakeState, intake } from './intake.ts';
+import { type IntakeState, intake } from './intake.ts';
 import { NamedOnce, printable } from './namedOnce.ts';
-import { type RoutedTopic, type Router, router } from './routes.ts';
+import { type RoutedTopic, router } from './routes.ts';
 import { startSessions, type Will } from './sessions.ts';
 import { readUsers } from './users.ts';
 
@@ -119,94 +120,93 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   for (const { topic, partitions } of routes) await log.bounds(topic.name, partitions - 1);
   await log.bounds(DEAD_LETTER_TOPIC, 0);
 
-  const connections = new Set<Connection>();
-  const said = new NamedOnce(100);
-  const tally = { rejected: 0, refused: 0 };
-  const onRejected = (why: string): void => {
-    tally.rejected++;
-    if (said.isNew(why)) onWarning(`a client was not let in: ${printable(why)} (said once; counted)`);
-  };
+  const door = new Door(onWarning);
   const sessions = await startSessions({
     users,
     wrongPasswordMs: settings.wrongPasswordMs,
-    maySubscribe: (connection, filter) => maySubscribe(connection, filter, forwards),
+    maySubscribe: (connection, filter) => maySubscribe(connection, filter, host.forwarder),
     onWill: (will) => takeWill(will, host),
-    onRejected,
+    onRejected: door.rejected,
     onWarning,
   });
   const forwards = forwarder(sessions);
-  const publishes = intake({ ...settings, topics: routes, forwarder: forwards, retryMs: settings.logFullRetryMs });
   const host: ConnectionHost = {
     ...settings,
     router: router(routes),
-    intake: publishes,
+    intake: intake({ ...settings, topics: routes, forwarder: forwards, retryMs: settings.logFullRetryMs }),
     forwarder: forwards,
     held: { count: 0 },
     openSession: sessions.open,
     onUnrouted: unroutedOnce(options.onUnrouted, onWarning),
-    onRefused: (why) => {
-      tally.refused++;
-      if (said.isNew(why)) onWarning(`a client was closed, it sent ${printable(why)} (said once; counted)`);
-    },
-    onRejected,
-    onMishap: (error) => onWarning(`a client was closed, for handling it failed: ${printable(messageOf(error))}`),
-    onClosed: (connection) => connections.delete(connection),
+    onRefused: door.refused,
+    onRejected: door.rejected,
+    onMishap: door.mishap,
+    onClosed: door.closed,
   };
-  const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, (socket) => {
-    if (connections.size < settings.connectionsMax) connections.add(new Connection(socket, host));
-    else {
-      socket.on('error', () => {}).destroy();
-      onRejected(`more than ${settings.connectionsMax} connections`);
-    }
-  });
+  const server = serve(host, door, settings.connectionsMax);
   const port = await bind(server, settings.host, settings.port, settings.portFallback).catch(async (error: unknown) => {
     await sessions.close();
     throw error;
   });
   server.on('error', (error) => onWarning(`MQTT listener: ${printable(messageOf(error))}`));
-  const sweep = setInterval(() => sweepAll(connections, monotonicMs(), settings.connectTimeoutMs), SWEEP_MS);
+  const sweep = setInterval(() => door.sweep(monotonicMs(), settings.connectTimeoutMs), SWEEP_MS);
   sweep.unref();
-  const drained = drainClock(routes.length, (i) => host.held.count === 0 && publishes.isQuiet(i), monotonicMs);
-  const indexOf = new Map(routes.map(({ topic }, i) => [topic.name, i]));
-  let closed: Promise<void> | undefined;
-
+  const drained = drainClock(routes.length, (i) => host.held.count === 0 && host.intake.isQuiet(i), monotonicMs);
   const close = async (): Promise<void> => {
     const stopped = new Promise<void>((resolve) => server.close(() => resolve()));
-    for (const connection of connections) connection.stopReading();
-    await within(SETTLE_MS, publishes.settled());
-    publishes.close();
+    for (const connection of door.connections) connection.stopReading();
+    await within(SETTLE_MS, host.intake.settled());
+    host.intake.close();
     clearInterval(sweep);
     drained.stop();
-    const leaving = [...connections];
-    const gone = sessions.close();
-    for (const connection of leaving) connection.close();
-    await within(FAREWELL_MS, stopped);
-    for (const { socket } of leaving) socket.destroy();
-    await Promise.all([stopped, gone]);
+    const ended = sessions.close();
+    await door.closeAll(stopped, FAREWELL_MS);
+    await Promise.all([stopped, ended]);
   };
-
+  let closed: Promise<void> | undefined;
   return {
     host: settings.host,
     port,
     get state() {
-      return publishes.state;
+      return host.intake.state;
     },
-    status: {
-      drainedAtMs: (topic) => {
-        const index = indexOf.get(topic);
-        return index === undefined ? Infinity : drained.drainedAtMs(index);
-      },
-    },
-    counters: () => ({
-      ...publishes.counters,
-      deadLettered: Object.fromEntries(publishes.counters.deadLettered),
-      clients: countReady(connections),
-      rejectedConnections: tally.rejected,
-      refusedPackets: tally.refused,
-      forwardsDropped: forwards.dropped,
-      notRetained: forwards.notRetained,
-    }),
+    status: feedStatus(routes, drained),
+    counters: () => countersOf(host, door),
     close: () => (closed ??= close()),
+  };
+}
+
+/** Lets clients in, as many as there is room for. */
+function serve(host: ConnectionHost, door: Door, connectionsMax: number): Server {
+  return createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, (socket) => {
+    if (door.connections.size < connectionsMax) {
+      door.connections.add(new Connection(socket, host));
+      return;
+    }
+    socket.on('error', () => {}).destroy();
+    door.rejected(`more than ${connectionsMax} connections`);
+  });
+}
+
+function feedStatus(routes: readonly RoutedTopic[], drained: DrainClock): FeedStatus {
+  const indexOf = new Map(routes.map(({ topic }, i) => [topic.name, i]));
+  return {
+    drainedAtMs: (topic) => {
+      const index = indexOf.get(topic);
+      return index === undefined ? Infinity : drained.drainedAtMs(index);
+    },
+  };
+}
+
+function countersOf({ intake: { counters }, forwarder: { dropped, notRetained } }: ConnectionHost, door: Door): ListenerCounters {
+  return {
+    ...counters,
+    deadLettered: Object.fromEntries(counters.deadLettered),
+    clients: door.readyCount,
+    rejectedConnections: door.rejectedCount,
+    refusedPackets: door.refusedCount,
+    forwardsDropped: dropped,
+    notRetained,
   };
 }
 
@@ -239,14 +239,13 @@ function maySubscribe(connection: Connection, filter: string, forwards: Forwarde
 
 /** A will is a publish like any other. */
 function takeWill(will: Will, host: ConnectionHost): void {
-  const { intake: publishes, router: routed }: { intake: Intake; router: Router } = host;
-  if (!publishes.hasRoom) return publishes.whenRoom(() => takeWill(will, host));
+  if (!host.intake.hasRoom) return host.intake.whenRoom(() => takeWill(will, host));
   const topic = Buffer.from(will.topic);
-  const to = routed.route(topic, 0, topic.length);
+  const to = host.router.route(topic, 0, topic.length);
   if (typeof to === 'string') return host.onRefused(`a will to ${to}`);
   if (to.matches.length === 0) host.onUnrouted(to.mqttTopic);
   const { payload, qos, retain } = will;
-  publishes.take({ to, bytes: payload, start: 0, end: payload.length, qos, isRetained: retain, arrivedMs: host.nowMs() }, undefined, 0);
+  host.intake.take({ to, bytes: payload, start: 0, end: payload.length, qos, isRetained: retain, arrivedMs: host.nowMs() }, undefined, 0);
 }
 
 function unroutedOnce(onUnrouted: ListenerOptions['onUnrouted'], onWarning: (message: string) => void): (mqttTopic: string) => void {
@@ -256,26 +255,4 @@ function unroutedOnce(onUnrouted: ListenerOptions['onUnrouted'], onWarning: (mes
     if (onUnrouted !== undefined) onUnrouted(mqttTopic);
     else onWarning(`no route takes the MQTT topic ${printable(mqttTopic)}: acknowledged, counted, not stored`);
   };
-}
-
-function sweepAll(connections: ReadonlySet<Connection>, nowMs: number, connectTimeoutMs: number): void {
-  for (const connection of connections) connection.sweep(nowMs, connectTimeoutMs);
-}
-
-function countReady(connections: ReadonlySet<Connection>): number {
-  let count = 0;
-  for (const connection of connections) if (connection.state === 'ready') count++;
-  return count;
-}
-
-/** Waits for the promise, but not for ever. */
-function within(ms: number, promise: Promise<unknown>): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    const end = () => {
-      clearTimeout(timer);
-      resolve();
-    };
-    promise.then(end, end);
-  });
 }

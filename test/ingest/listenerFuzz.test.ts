@@ -93,7 +93,9 @@ describe('fuzz', () => {
       }
       witness.send(publishPacket('t/witness', String(++served), 1, 1 + (served % 65_000)));
       await witness.until(Array.from({ length: served }, (_, i) => PUBACK(1 + ((i + 1) % 65_000))).join(''));
-      for (const client of clients) below(4) === 0 ? client.close() : client.socket.end();
+      for (const client of clients)
+        if (below(4) === 0) client.close();
+        else client.socket.end();
       await Promise.all(clients.map((client) => client.closed));
     }
     expect(broken, `seed ${seed}`).toEqual([]);
