@@ -84,7 +84,7 @@ export class EmbeddedLog implements LogPort {
     this.#queue = new CommitQueue({ environment, flushed, onPoint: options.onPoint, onFatal: options.onFatal });
     this.#topics = new TopicTable(environment);
     this.#drafts = new PartitionDrafts(environment);
-    this.#tasks = new TaskTable(environment);
+    this.#tasks = new TaskTable(environment, () => this.#open());
     this.#cleaner = new Cleaner({
       environment,
       queue: this.#queue,

@@ -3,6 +3,7 @@ import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, ren
 import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { MillraceError, messageOf } from '../../engine/errors.ts';
+import { checkDataFile } from './dataFile.ts';
 import { identityOf } from './writerLock.ts';
 import { openRow, sealRow } from './rows.ts';
 
@@ -60,6 +61,7 @@ function openError(dir: string, error: unknown): MillraceError {
 }
 
 function openDatabases(path: string, mapSize: number, readOnly: boolean): Environment {
+  if (existsSync(join(path, DATA_FILE))) checkDataFile(join(path, DATA_FILE));
   // Without overlapping flushes a transaction is on the disk when transactionSync returns, or it never happened.
   const root = open<Buffer, Buffer>({
     path,

@@ -24,6 +24,9 @@ import { nextId } from './topicTable.ts';
 /** Longest pipeline or store name, so that keys made of it fit LMDB's. Unit: bytes. */
 const NAME_BYTES_MAX = 1_000;
 
+/** Rows read at a time. */
+const PIECE_ROWS = 1_024;
+
 /** A claim as this log made it. */
 export interface EmbeddedClaim extends TaskClaim {
   readonly epoch: number;
@@ -59,11 +62,13 @@ export function readCheckpoints({ tasks }: Environment, pipeline: string): Reado
 
 export class TaskTable {
   readonly #environment: Environment;
+  readonly #checkOpen: () => void;
   /** Ids of stores by task id and name. Entered when durable; ids are never changed. */
   readonly #storeIds = new Map<string, number>();
 
-  constructor(environment: Environment) {
+  constructor(environment: Environment, checkOpen: () => void) {
     this.#environment = environment;
+    this.#checkOpen = checkOpen;
   }
 
   #read(pipeline: string, partition: number): TaskRow | undefined {
@@ -147,7 +152,8 @@ export class TaskTable {
   /** All rows of a task: stores by name, rows by key. */
   *#state(taskId: number): Generator<StateRow> {
     const prefix = statePrefix(taskId, 0, 0).subarray(0, 4);
-    for (const { key, value } of this.#environment.stores.getRange({ start: prefix, end: endOf(prefix) })) {
+    this.#checkOpen();
+    for (const { key, value } of [...this.#environment.stores.getRange({ start: prefix, end: endOf(prefix) })]) {
       const store = key.subarray(4).toString('utf8');
       const storeId = openRow(key, value, () => `the entry of store '${store}'`).readUInt32BE(0);
       yield* this.#storeRows(taskId, storeId, store);
@@ -165,13 +171,25 @@ export class TaskTable {
     while (next < long.length) yield long[next++] as StateRow;
   }
 
+  /** In pieces: a cursor of LMDB's must not stay open while others work, and not at all when the log is closed. */
   *#rowsUnder(prefix: Buffer, store: string): Generator<StateRow> {
-    for (const { key, value } of this.#environment.state.getRange({ start: prefix, end: endOf(prefix) }))
-      yield readState(
-        store,
-        key,
-        openRow(key, value, () => `a row of store '${store}'`),
-      );
+    const end = endOf(prefix);
+    for (let start: Buffer = prefix; ; ) {
+      this.#checkOpen();
+      const piece = this.#environment.state.getRange({ start, end, limit: PIECE_ROWS }).asArray as unknown as {
+        key: Buffer;
+        value: Buffer;
+      }[];
+      for (const { key, value } of piece)
+        yield readState(
+          store,
+          key,
+          openRow(key, value, () => `a row of store '${store}'`),
+        );
+      const last = piece[PIECE_ROWS - 1];
+      if (last === undefined) return;
+      start = Buffer.concat([last.key, Buffer.from([0])]);
+    }
   }
 
   /** What became of a commit: see LogPort.resolve. */
