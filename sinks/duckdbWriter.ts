@@ -36,7 +36,7 @@ export type WriterState = 'opening' | 'catching-up' | 'ready' | 'failing' | 'sto
 
 export interface DuckdbWriter {
   readonly state: WriterState;
-  /** The file is open for the first time, its tables exist. Rejects when the definitions cannot stand. */
+  /** The file is open and its tables exist, or it cannot be opened yet and is tried again. Rejects when the definitions cannot stand. */
   readonly opened: Promise<void>;
   /** Rejects with what the writer cannot go on with; resolves when it has stopped. */
   readonly ended: Promise<void>;
@@ -67,6 +67,7 @@ export function startDuckdbWriter(options: DuckdbWriterOptions): DuckdbWriter {
   const opened = deferred();
   const life: Life = {
     options,
+    opened: opened.resolve,
     file: undefined,
     state: 'opening',
     failures: 0,
@@ -78,7 +79,7 @@ export function startDuckdbWriter(options: DuckdbWriterOptions): DuckdbWriter {
     stopping: false,
     opened() {
       life.state = 'catching-up';
-      opened.resolve();
+      life.opened();
     },
     caughtUp() {
       life.state = 'ready';
@@ -121,6 +122,8 @@ export function startDuckdbWriter(options: DuckdbWriterOptions): DuckdbWriter {
 interface Life {
   readonly options: DuckdbWriterOptions;
   readonly trouble: Trouble;
+  /** Settles the promise of the same name. */
+  readonly opened: () => void;
   file: ResultFile | undefined;
   state: WriterState;
   failures: number;
@@ -166,6 +169,7 @@ async function recover(life: Life, error: unknown): Promise<void> {
     tell(`${messageOf(error)}; the tables are rebuilt from the log, the old file is ${aside}`);
     return;
   }
+  life.opened();
   const waitMs = RETRY_MS[Math.min(life.failures++, RETRY_MS.length - 1)] as number;
   tell(`results.duckdb: ${messageOf(error).split('\n', 1)[0]}; opened again in ${waitMs} ms`);
   await new Promise<void>((resolve) => {
