@@ -15,5 +15,5 @@ export const bytes: Codec<Uint8Array> = Object.freeze({
       throw new MillraceError('E_RESULT', `bytes: expects a Uint8Array, got ${value === null ? 'null' : typeof value}`);
     return value;
   },
-  decode: (from: Buffer, start: number, end: number) => Uint8Array.prototype.slice.call(from, start, end),
+  decode: (from: Buffer, start: number, end: number) => new Uint8Array(from.subarray(start, end)),
 });

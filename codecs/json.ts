@@ -1,7 +1,7 @@
 // json(schema): values as JSON text, checked by a schema both ways.
 import { MillraceError, messageOf } from '../engine/errors.ts';
 import type { Codec } from '../engine/topic.ts';
-import { decodeJson } from './jsonText.ts';
+import { jsonDecoder } from './jsonText.ts';
 import { describeIssues, type InferOutput, type SchemaResult, type StandardSchema } from './standardSchema.ts';
 
 /** The first writes are all read back and checked, later one in so many: a schema does not change its mind. */
@@ -19,10 +19,11 @@ const CHECKED_EVERY = 1_024;
  */
 export function json<S extends StandardSchema<unknown>>(schema: S): Codec<InferOutput<S>> {
   const validate = validatorOf<InferOutput<S>>(schema);
+  const decode = jsonDecoder();
   let writes = 0;
   return Object.freeze({
     contentType: 'application/json',
-    decode: (bytes: Buffer, start: number, end: number) => validate(decodeJson(bytes, start, end)),
+    decode: (bytes: Buffer, start: number, end: number) => validate(decode(bytes, start, end)),
     encode(value: InferOutput<S>) {
       const written = validate(value);
       const text = textOf(written);

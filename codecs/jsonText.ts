@@ -2,17 +2,35 @@
 import { isUtf8 } from 'node:buffer';
 import { MillraceError } from '../engine/errors.ts';
 import { jsonFault } from './jsonFault.ts';
+import { shapeReader } from './shapeReader.ts';
 
 /** Deeper values are refused: whoever walks one by recursion (validators, JSON.stringify) would overflow the stack. */
 export const DEPTH_MAX = 256;
 
-/** The value in bytes[start, end). Errors: E_DECODE with the position of the fault. */
-export function decodeJson(bytes: Buffer, start: number, end: number): unknown {
+/** A decoder of JSON text that remembers what the texts it reads look like. Errors: E_DECODE with the position of the fault. */
+export function jsonDecoder(): (bytes: Buffer, start: number, end: number) => unknown {
+  const shapes = shapeReader();
+  return (bytes, start, end) => {
+    const read = shapes.read(bytes, start, end);
+    if (read !== undefined) return read;
+    const text = textIn(bytes, start, end);
+    const value = parse(text);
+    shapes.missed(text, value);
+    return value;
+  };
+}
+
+/** The text in bytes[start, end), if it is UTF-8 and not nested too deep. */
+function textIn(bytes: Buffer, start: number, end: number): string {
   if (end - start > 2 * DEPTH_MAX && isTooDeep(bytes, start, end))
     throw new MillraceError('E_DECODE', `JSON nested deeper than ${DEPTH_MAX} levels`);
   const text = bytes.toString('utf8', start, end);
   // U+FFFD stands where bytes were no UTF-8, unless it was sent as such.
   if (text.includes('\ufffd') && !isUtf8(bytes.subarray(start, end))) throw new MillraceError('E_DECODE', 'the bytes are not UTF-8');
+  return text;
+}
+
+function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {

@@ -18,7 +18,7 @@ let at = 0;
 
 /**
  * The codec of stored values, MessagePack with four extensions. Keeps null, undefined, booleans, numbers (NaN, −0 and
- * infinities too), bigints, strings, Dates, Uint8Arrays (Buffers come back as such), arrays and plain objects.
+ * infinities too), bigints, strings, Dates, Uint8Arrays (a Buffer comes back as one), arrays and plain objects.
  *
  * Errors  encode: E_RESULT for anything else, naming what and where · decode: E_DECODE
  * Source  https://github.com/msgpack/msgpack/blob/master/spec.md
@@ -40,7 +40,7 @@ const MSGPACK: Codec<unknown> = Object.freeze({
     from = bytes;
     at = start;
     to = end;
-    const value = read();
+    const value = read(0);
     if (at !== end)
       throw new MillraceError('E_DECODE', `MessagePack: ${at < end ? `${end - at} bytes left over` : 'the bytes end too early'}`);
     return value;
@@ -213,12 +213,12 @@ function past(n: number): number {
   return start;
 }
 
-function read(): unknown {
+function read(depth: number): unknown {
   const tag = from[past(1)] as number;
   if (tag < 0x80) return tag;
   if (tag >= 0xe0) return tag - 0x100;
-  if (tag < 0x90) return readFields(tag & 15);
-  if (tag < 0xa0) return readArray(tag & 15);
+  if (tag < 0x90) return readFields(tag & 15, depth);
+  if (tag < 0xa0) return readArray(tag & 15, depth);
   if (tag < 0xc0) return readText(tag & 31);
   switch (tag) {
     case 0xc0:
@@ -229,7 +229,7 @@ function read(): unknown {
       return true;
     case 0xc6: {
       const length = from.readUInt32BE(past(4));
-      return Uint8Array.prototype.slice.call(from, past(length), at);
+      return new Uint8Array(from.subarray(past(length), at));
     }
     case 0xc9: {
       const length = from.readUInt32BE(past(4));
@@ -248,9 +248,9 @@ function read(): unknown {
     case 0xdb:
       return readText(from.readUInt32BE(past(4)));
     case 0xdd:
-      return readArray(from.readUInt32BE(past(4)));
+      return readArray(from.readUInt32BE(past(4)), depth);
     case 0xdf:
-      return readFields(from.readUInt32BE(past(4)));
+      return readFields(from.readUInt32BE(past(4)), depth);
     default:
       throw new MillraceError('E_DECODE', `MessagePack: nothing here is written as 0x${tag.toString(16)}`);
   }
@@ -261,20 +261,28 @@ function readText(length: number): string {
   return internUtf8(from, start, at);
 }
 
-function readArray(count: number): unknown[] {
-  // Every element takes a byte, so a count beyond the bytes is a lie that must not cost memory.
+/** Every element takes a byte, so a count beyond the bytes is a lie that must not cost memory; nor may depth cost the stack. */
+function checkInside(count: number, depth: number): void {
   if (count > to - at) past(count);
+  if (depth >= DEPTH_MAX) throw new MillraceError('E_DECODE', `MessagePack: nested deeper than ${DEPTH_MAX} levels`);
+}
+
+function readArray(count: number, depth: number): unknown[] {
+  checkInside(count, depth);
   const values: unknown[] = [];
-  for (let i = 0; i < count; i++) values.push(read());
+  for (let i = 0; i < count; i++) values.push(read(depth + 1));
   return values;
 }
 
-function readFields(count: number): Record<string, unknown> {
+function readFields(count: number, depth: number): Record<string, unknown> {
+  checkInside(count, depth);
   const value: Record<string, unknown> = {};
   for (let i = 0; i < count; i++) {
-    const name = read() as string;
-    if (name === '__proto__') Object.defineProperty(value, name, { value: read(), enumerable: true, configurable: true, writable: true });
-    else value[name] = read();
+    const name = read(depth + 1);
+    if (typeof name !== 'string') throw new MillraceError('E_DECODE', `MessagePack: a field’s name is a ${typeof name}`);
+    const field = read(depth + 1);
+    if (name === '__proto__') Object.defineProperty(value, name, { value: field, enumerable: true, configurable: true, writable: true });
+    else value[name] = field;
   }
   return value;
 }
@@ -283,8 +291,11 @@ function readExtension(length: number): unknown {
   const type = from[past(1)];
   const start = past(length);
   if (type === UNDEFINED) return undefined;
-  if (type === DATE) return new Date(from.readDoubleBE(start));
-  if (type === BIGINT) return BigInt(from.toString('latin1', start, at));
+  if (type === DATE && length === 8) return new Date(from.readDoubleBE(start));
+  if (type === BIGINT) {
+    const digits = from.toString('latin1', start, at);
+    if (/^-?\d+$/.test(digits)) return BigInt(digits);
+  }
   if (type === UTF16) return from.toString('utf16le', start, at);
-  throw new MillraceError('E_DECODE', `MessagePack: extension ${type} is none of ours`);
+  throw new MillraceError('E_DECODE', `MessagePack: an extension of type ${type} and ${length} bytes is none of ours`);
 }
