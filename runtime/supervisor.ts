@@ -159,6 +159,8 @@ class Running implements Supervisor {
 
   #announce(mqtt: Address, http: Address): void {
     const { pipelines = [], tables = [] } = this.#lineReady ?? {};
+    const wanted = this.#options.desk.http.port;
+    if (wanted !== 0 && wanted !== http.port) this.#options.tell(`port ${wanted} is taken; HTTP is on ${http.port}`);
     this.#info = { mqtt, http, data: this.#options.line.dir, pipelines, tables, pid: process.pid };
     writePorts(this.#info);
     this.#ready.resolve(this.#info);

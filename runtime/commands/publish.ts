@@ -33,19 +33,21 @@ export const publish: Command = async ({ args, values, data }) => {
   return 0;
 };
 
+/** Resolves with the PUBACK; with QoS 0, which has no answer, when the connection has been ended in good order. */
 function acknowledged(client: MqttClient, topic: string, payload: string, qos: 0 | 1): Promise<void> {
   return new Promise((resolve, reject) => {
-    const late = setTimeout(() => refuse('did not acknowledge it within 10 s; the log may be full or the disk slow'), ANSWER_MS_MAX);
     const refuse = (why: string): void => {
       clearTimeout(late);
       reject(new MillraceError('E_MQTT_PACKET', `publish to '${topic}' failed: the listener ${why}`));
     };
-    client.once('close', () => refuse('closed the connection'));
+    const onClose = (): void => refuse('closed the connection');
+    const late = setTimeout(() => refuse('did not acknowledge it within 10 s; the log may be full or the disk slow'), ANSWER_MS_MAX);
+    client.once('close', onClose);
     client.once('error', (error) => refuse(messageOf(error)));
     client.publish(topic, payload, { qos }, (error) => {
       if (error) return refuse(messageOf(error));
       clearTimeout(late);
-      // QoS 0 has no answer: the message is out when the connection has been ended in good order.
+      client.off('close', onClose);
       if (qos === 0) client.end(false, {}, () => resolve());
       else resolve();
     });

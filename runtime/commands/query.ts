@@ -1,8 +1,14 @@
 // millrace query: one SELECT, answered by the desk of the running instance.
 import { type ErrorCode, ERRORS, MillraceError, messageOf } from '../../engine/errors.ts';
-import { type Command, print } from '../command.ts';
+import { type Command, print, tell } from '../command.ts';
 import { readToken, runningOn } from '../dataFolder.ts';
 import { type Rows, rowsText } from '../tableText.ts';
+
+/** What the desk answers. */
+interface Answer extends Rows {
+  /** There were more rows than the desk sends. */
+  readonly truncated: boolean;
+}
 
 /** What the desk answers when it refuses. */
 interface Refusal {
@@ -30,7 +36,9 @@ export const query: Command = async ({ args, values, data }) => {
   }
   const text = await response.text();
   if (!response.ok) throw refused(response.status, text);
-  await print(rowsText(values.format as string, JSON.parse(text) as Rows));
+  const answer = JSON.parse(text) as Answer;
+  await print(rowsText(values.format as string, answer));
+  if (answer.truncated) tell(`only the first ${answer.rows.length} rows are shown: the answer was too large; add WHERE or LIMIT`);
   return 0;
 };
 

@@ -15,7 +15,9 @@ export const run: Command = async (call) => {
   const { values, given, cwd, data } = call;
   const logger = makeLogger({ role: 'millrace', level: values.logLevel as string, format: values.logFormat as string });
   const explicit = <N extends 'mqttPort' | 'httpPort'>(name: N) => (given.has(name) ? values[name] : undefined);
-  const millrace = beginMillrace({
+  // Heard from the first moment on: a start takes a second or two.
+  const stop = stopOnSignals(() => millrace);
+  const millrace: StartingMillrace = beginMillrace({
     ...values,
     logLevel: values.logLevel as 'info',
     logFormat: values.logFormat as 'text',
@@ -27,7 +29,6 @@ export const run: Command = async (call) => {
     httpPort: explicit('httpPort'),
     tell: (line) => logger.warn(line),
   });
-  const stop = stopOnSignals(millrace);
   const info = await millrace.ready.catch((error: Error) => {
     if (!stop.isAsked()) throw error;
   });
@@ -61,16 +62,16 @@ function whereToLook({ http, mqtt, tables }: RunningInfo, { data, cwd, given }: 
 }
 
 /** The first signal stops cleanly, the second kills. */
-function stopOnSignals(millrace: StartingMillrace): { isAsked(): boolean } {
+function stopOnSignals(millrace: () => StartingMillrace): { isAsked(): boolean } {
   let firstMs: number | undefined;
   const onSignal = (): void => {
     const now = performance.now();
     if (firstMs === undefined) {
       firstMs = now;
       tell('stopping; once more to kill');
-      void millrace.stop();
+      void millrace().stop();
     } else if (now - firstMs > SAME_SIGNAL_MS) {
-      millrace.kill();
+      millrace().kill();
       process.exit(1);
     }
   };

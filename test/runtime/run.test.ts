@@ -54,7 +54,7 @@ describe('a run', { timeout: 60_000 }, () => {
       data: join(folder.dir, '.millrace'),
       pipelines: ['tiny'],
     });
-    expect(first.stderr()).toContain('npx millrace query "SELECT * FROM even LIMIT 5"');
+    await first.until('stderr', /npx millrace query "SELECT \* FROM even LIMIT 5"/);
     expect(statSync(first.ready.data).mode & 0o777).toBe(0o700);
     expect(statSync(join(first.ready.data, 'token')).mode & 0o777).toBe(0o600);
     expect(portsFile()).toMatchObject({ mqtt: first.ready.mqtt, http: first.ready.http, pid: first.child.pid });
