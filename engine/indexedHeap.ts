@@ -9,24 +9,16 @@
 export class IndexedHeap {
   readonly #before: (a: number, b: number) => boolean;
   readonly #heap: number[] = [];
-  /** Place of a member in the heap; -1 for what is not in it. */
+  /** Place of a member in the heap. */
   #place = new Int32Array(0);
 
   constructor(before: (a: number, b: number) => boolean) {
     this.#before = before;
   }
 
-  get size(): number {
-    return this.#heap.length;
-  }
-
   /** The first member; -1 when there is none. */
   get top(): number {
     return this.#heap.length === 0 ? -1 : (this.#heap[0] as number);
-  }
-
-  has(id: number): boolean {
-    return id < this.#place.length && this.#place[id] !== -1;
   }
 
   add(id: number): void {
@@ -38,7 +30,6 @@ export class IndexedHeap {
   remove(id: number): void {
     const place = this.#place[id] as number;
     const last = this.#heap.pop() as number;
-    this.#place[id] = -1;
     if (last === id) return;
     this.#settle(place, last);
   }
@@ -46,11 +37,6 @@ export class IndexedHeap {
   /** The member's rank changed either way. */
   moved(id: number): void {
     this.#settle(this.#place[id] as number, id);
-  }
-
-  clear(): void {
-    for (const id of this.#heap) this.#place[id] = -1;
-    this.#heap.length = 0;
   }
 
   #settle(place: number, id: number): void {
@@ -91,7 +77,7 @@ export class IndexedHeap {
   }
 
   #grow(id: number): void {
-    const larger = new Int32Array(Math.max(16, id + 1, Math.ceil(this.#place.length * 1.5))).fill(-1);
+    const larger = new Int32Array(Math.max(16, id + 1, Math.ceil(this.#place.length * 1.5)));
     larger.set(this.#place);
     this.#place = larger;
   }

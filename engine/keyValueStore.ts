@@ -1,9 +1,10 @@
 // The latest value per key, with undo inside a record and between commits.
 import { assert, MillraceError, messageOf } from './errors.ts';
+import { RowWriter } from './rowWriter.ts';
 import { checkShape } from './shape.ts';
 import { type SlotStore, Slots } from './slots.ts';
 import { checkStorable, freezeDeep } from './storable.ts';
-import { checkNewKey, decodeLookup, encodeLookup, keyOfLookup, type LookupKey, lookupKey } from './storeKey.ts';
+import { checkNewKey, decodeLookup, keyOfLookup, type LookupKey, lookupKey, writeLookup } from './storeKey.ts';
 import type { KeyValueStore, StoreShape, TaskStore } from './stores.ts';
 import type { Codec } from './topic.ts';
 import type { UndoLog } from './undo.ts';
@@ -97,9 +98,10 @@ class Values<K, V> implements KeyValueStore<K, V>, TaskStore, SlotStore {
   }
 
   cut(write: (key: Uint8Array, value: Uint8Array | null) => void): void {
+    const out = new RowWriter();
     this.#slots.cut(
-      (slot) => write(encodeLookup(this.#lookups[slot] as LookupKey, 0), this.#encode(slot)),
-      (_numbers, _n, objects, o) => write(encodeLookup(objects[o + 1] as LookupKey, 0), null),
+      (slot) => write(keyBytes(out, this.#lookups[slot] as LookupKey), this.#encode(out, slot)),
+      (_numbers, _n, objects, o) => write(keyBytes(out, objects[o + 1] as LookupKey), null),
       false,
     );
   }
@@ -114,11 +116,11 @@ class Values<K, V> implements KeyValueStore<K, V>, TaskStore, SlotStore {
 
   restore(key: Uint8Array, value: Uint8Array, stored: StoreShape): void {
     checkShape(stored, SHAPE, this.name, this.name);
-    const keyBytes = Buffer.from(key.buffer, key.byteOffset, key.byteLength);
+    const inKey = Buffer.from(key.buffer, key.byteOffset, key.byteLength);
     const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
     if (bytes[0] !== FORMAT)
       throw new MillraceError('E_CORRUPT', `store '${this.name}': a value of format ${bytes[0] ?? 'none'}, expected ${FORMAT}`);
-    const lookup = decodeLookup(keyBytes, 0, keyBytes.length);
+    const lookup = decodeLookup(inKey, 0, inKey.length);
     const told = this.#codec.decode(bytes, 1, bytes.length);
     if (this.#freeze) freezeDeep(told);
     assert(!this.#byKey.has(lookup), `store '${this.name}': a key was restored twice`);
@@ -159,7 +161,7 @@ class Values<K, V> implements KeyValueStore<K, V>, TaskStore, SlotStore {
     this.#values[slot] = value;
   }
 
-  #encode(slot: number): Uint8Array {
+  #encode(out: RowWriter, slot: number): Uint8Array {
     let value: Uint8Array;
     try {
       value = this.#codec.encode(this.#values[slot] as V);
@@ -172,9 +174,14 @@ class Values<K, V> implements KeyValueStore<K, V>, TaskStore, SlotStore {
         },
       );
     }
-    const bytes = Buffer.allocUnsafe(1 + value.length);
-    bytes[0] = FORMAT;
-    bytes.set(value, 1);
-    return bytes;
+    out.begin(1 + value.length);
+    out.bytes[out.at++] = FORMAT;
+    out.copy(value);
+    return out.end();
   }
+}
+
+function keyBytes(out: RowWriter, lookup: LookupKey): Uint8Array {
+  writeLookup(out, lookup, 0);
+  return out.end();
 }

@@ -1,5 +1,5 @@
 // The slots of a store and their two kinds of undo: within a record, and between commits. Every store is built on this.
-import { assert } from './errors.ts';
+import { assert, MillraceError } from './errors.ts';
 import { ImageLog } from './imageLog.ts';
 import type { Undoable, UndoLog } from './undo.ts';
 
@@ -10,7 +10,7 @@ export interface SlotStore {
   readonly imageObjects: number;
   /** Copies the part of a slot that `touch` announces a change of into the image at numbers[n…], objects[o…]. */
   saveValue(slot: number, numbers: Float64Array, n: number, objects: unknown[], o: number): void;
-  /** Copies the rest: what the slot is found by. */
+  /** Copies the rest: what the slot is found by, which never changes while it lives. */
   saveIdentity(slot: number, numbers: Float64Array, n: number, objects: unknown[], o: number): void;
   /** Puts the value back into a living slot. */
   loadValue(slot: number, numbers: Float64Array, n: number, objects: unknown[], o: number): void;
@@ -34,6 +34,10 @@ const BORN = 1;
 const CHANGED = 2;
 const GONE = 4;
 
+/** Stamps of a slot that is free, and of one that no generation alive knows of. Generations are numbered from 2. */
+const DEAD = 0;
+const SETTLED = 1;
+
 /** Growth of the slab: half as much again, for the largest store decides what a process needs. */
 const GROWTH = 1.5;
 
@@ -53,8 +57,7 @@ export class Slots implements Undoable {
   readonly #undo: UndoLog;
   readonly #store: SlotStore;
   #capacity = 0;
-  #live = new Uint8Array(0);
-  /** The generation a slot was last entered in, and its entry there. */
+  /** The generation that last has an entry of the slot, or DEAD, or SETTLED; and which entry. */
   #stamp = new Uint32Array(0);
   #entry = new Int32Array(0);
   #free = new Int32Array(0);
@@ -69,7 +72,7 @@ export class Slots implements Undoable {
   #current: ImageLog;
   /** The generation in commit, or an empty spare. */
   #older: ImageLog;
-  #generation = 1;
+  #generation = 2;
   #isCommitting = false;
 
   constructor(undo: UndoLog, store: SlotStore) {
@@ -81,7 +84,7 @@ export class Slots implements Undoable {
   }
 
   isLive(slot: number): boolean {
-    return this.#live[slot] === 1;
+    return slot < this.used && this.#stamp[slot] !== DEAD;
   }
 
   /** A free slot, for the store to fill and enter. */
@@ -96,23 +99,27 @@ export class Slots implements Undoable {
 
   /** Before a slot's value changes. */
   touch(slot: number): void {
-    assert(this.#live[slot] === 1, `row ${slot} was touched after it was removed`);
     if (!this.#joined) this.#join();
+    if (this.#stamp[slot] !== this.#generation) this.#firstChange(slot);
     const log = this.#savepoint;
     const image = log.addImage();
     log.add(slot, TOUCHED, image, -1);
     this.#store.saveValue(slot, log.numbers, log.numbersAt(image), log.objects, log.objectsAt(image));
-    if (this.#stamp[slot] !== this.#generation) this.#firstChange(slot);
   }
 
   /** Takes the slot out of the store. */
   remove(slot: number): void {
-    assert(this.#live[slot] === 1, `row ${slot} was removed twice`);
     if (!this.#joined) this.#join();
     if (this.#stamp[slot] !== this.#generation) this.#firstChange(slot);
     const entry = this.#entry[slot] as number;
-    this.#savepoint.add(slot, REMOVED, this.#saveWhole(this.#savepoint, slot), entry);
-    this.#current.kind[entry] = (this.#current.kind[entry] as number) | GONE;
+    const image = this.#saveValue(this.#savepoint, slot);
+    this.#saveIdentity(this.#savepoint, slot, image);
+    this.#savepoint.add(slot, REMOVED, image, entry);
+    const log = this.#current;
+    const kind = log.kind[entry] as number;
+    // What a changed slot is found by does not change while it lives, so its image gets it only now that it is needed.
+    if (kind === CHANGED) this.#saveIdentity(log, slot, log.image[entry] as number);
+    log.kind[entry] = kind | GONE;
     this.#store.leave(slot);
     this.#give(slot);
   }
@@ -124,7 +131,7 @@ export class Slots implements Undoable {
   }
 
   settle(): void {
-    this.#savepoint.clear();
+    this.#savepoint.reset();
     this.#joined = false;
   }
 
@@ -160,7 +167,7 @@ export class Slots implements Undoable {
       } else if ((kind & CHANGED) !== 0 && !this.#store.holds(log.numbers, log.numbersAt(image), log.objects, log.objectsAt(image)))
         forget(log.numbers, log.numbersAt(image), log.objects, log.objectsAt(image));
     }
-    if (all) for (let slot = 0; slot < this.used; slot++) if (this.#live[slot] === 1) write(slot);
+    if (all) for (let slot = 0; slot < this.used; slot++) if (this.#stamp[slot] !== DEAD) write(slot);
     this.#current = this.#older;
     this.#older = log;
     this.#isCommitting = true;
@@ -179,7 +186,7 @@ export class Slots implements Undoable {
     this.#isCommitting = false;
     this.#nextGeneration();
     this.#freeCount = 0;
-    for (let slot = this.used - 1; slot >= 0; slot--) if (this.#live[slot] === 0) this.#free[this.#freeCount++] = slot;
+    for (let slot = this.used - 1; slot >= 0; slot--) if (this.#stamp[slot] === DEAD) this.#free[this.#freeCount++] = slot;
   }
 
   #join(): void {
@@ -191,24 +198,26 @@ export class Slots implements Undoable {
 
   #nextGeneration(): void {
     this.#generation++;
-    this.#savepoint.clear();
+    this.#savepoint.reset();
     this.#countBefore = 0;
     this.#imagesBefore = 0;
   }
 
   #firstChange(slot: number): void {
-    const image = this.#saveWhole(this.#current, slot);
+    if (!this.isLive(slot)) throw new MillraceError('E_ASSERT', `row ${slot} was changed or removed after it was removed`);
+    const image = this.#saveValue(this.#current, slot);
     this.#stamp[slot] = this.#generation;
     this.#entry[slot] = this.#current.add(slot, CHANGED, image, -1);
   }
 
-  #saveWhole(log: ImageLog, slot: number): number {
+  #saveValue(log: ImageLog, slot: number): number {
     const image = log.addImage();
-    const n = log.numbersAt(image);
-    const o = log.objectsAt(image);
-    this.#store.saveValue(slot, log.numbers, n, log.objects, o);
-    this.#store.saveIdentity(slot, log.numbers, n, log.objects, o);
+    this.#store.saveValue(slot, log.numbers, log.numbersAt(image), log.objects, log.objectsAt(image));
     return image;
+  }
+
+  #saveIdentity(log: ImageLog, slot: number, image: number): void {
+    this.#store.saveIdentity(slot, log.numbers, log.numbersAt(image), log.objects, log.objectsAt(image));
   }
 
   #undoChange(log: ImageLog, i: number, slot: number): void {
@@ -231,7 +240,7 @@ export class Slots implements Undoable {
   #forgetEntries(): void {
     for (let i = this.#countBefore; i < this.#current.count; i++) {
       const slot = this.#current.slot[i] as number;
-      if (this.#stamp[slot] === this.#generation && this.#entry[slot] === i) this.#stamp[slot] = 0;
+      if (this.#stamp[slot] === this.#generation && this.#entry[slot] === i) this.#stamp[slot] = SETTLED;
     }
     this.#current.truncate(this.#countBefore, this.#imagesBefore);
   }
@@ -252,7 +261,7 @@ export class Slots implements Undoable {
       const o = log.objectsAt(log.image[i] as number);
       if ((kind & GONE) === 0) this.#store.loadValue(slot, log.numbers, n, log.objects, o);
       else {
-        this.#live[slot] = 1;
+        this.#stamp[slot] = SETTLED;
         this.size++;
         this.#store.enter(slot, log.numbers, n, log.objects, o);
       }
@@ -267,7 +276,7 @@ export class Slots implements Undoable {
       if (this.used === this.#capacity) this.#grow();
       slot = this.used++;
     }
-    this.#live[slot] = 1;
+    this.#stamp[slot] = SETTLED;
     this.size++;
     return slot;
   }
@@ -278,14 +287,13 @@ export class Slots implements Undoable {
   }
 
   #setDead(slot: number): void {
-    this.#live[slot] = 0;
+    this.#stamp[slot] = DEAD;
     this.size--;
   }
 
   #grow(): void {
     const capacity = Math.max(16, Math.ceil(this.#capacity * GROWTH));
     this.#store.grow(capacity);
-    this.#live = grown(this.#live, new Uint8Array(capacity));
     this.#stamp = grown(this.#stamp, new Uint32Array(capacity));
     this.#entry = grown(this.#entry, new Int32Array(capacity));
     this.#free = grown(this.#free, new Int32Array(capacity));
@@ -294,7 +302,7 @@ export class Slots implements Undoable {
 }
 
 /** The larger array with the smaller one's content at its beginning. */
-export function grown<A extends Uint8Array | Int32Array | Uint32Array | Float64Array>(from: A, to: A): A {
+export function grown<A extends Int32Array | Uint32Array | Float64Array>(from: A, to: A): A {
   to.set(from);
   return to;
 }

@@ -1,5 +1,6 @@
 // Keys of any type: what a store looks them up by, in which order they fall due, and their bytes in the log.
 import { MillraceError } from './errors.ts';
+import type { RowWriter } from './rowWriter.ts';
 import { internUtf8 } from './stringKey.ts';
 import { parseTagged, taggedText } from './taggedJson.ts';
 
@@ -103,25 +104,28 @@ function rank(key: LookupKey): number {
   }
 }
 
-/** The bytes of a key, with `tail` bytes behind them for the store to fill. */
-export function encodeLookup(key: LookupKey, tail: number): Buffer {
+/** Begins a row's key with the bytes of `key`; `tailMax` bytes may follow. */
+export function writeLookup(out: RowWriter, key: LookupKey, tailMax: number): void {
   switch (typeof key) {
     case 'string':
-      return key.charCodeAt(0) !== 0 ? textBytes(TEXT, key, 'utf8', tail) : encodeNul(key, tail);
-    case 'number': {
-      const bytes = Buffer.allocUnsafe(9 + tail);
-      bytes[0] = NUMBER;
-      bytes.writeDoubleBE(key === 0 ? 0 : key, 1);
-      return bytes;
+      out.begin(1 + 3 * key.length + tailMax);
+      if (key.charCodeAt(0) === 0) return writeNul(out, key);
+      out.bytes[out.at++] = TEXT;
+      return out.utf8(key);
+    case 'number':
+      out.begin(9 + tailMax);
+      out.bytes[out.at++] = NUMBER;
+      return out.float64(key === 0 ? 0 : key);
+    case 'bigint': {
+      const digits = String(key);
+      out.begin(1 + digits.length + tailMax);
+      out.bytes[out.at++] = BIGINT;
+      return out.latin1(digits);
     }
-    case 'bigint':
-      return textBytes(BIGINT, String(key), 'latin1', tail);
-    case 'boolean': {
-      const bytes = Buffer.allocUnsafe(2 + tail);
-      bytes[0] = BOOLEAN;
-      bytes[1] = key ? 1 : 0;
-      return bytes;
-    }
+    case 'boolean':
+      out.begin(2 + tailMax);
+      out.bytes[out.at++] = BOOLEAN;
+      out.bytes[out.at++] = key ? 1 : 0;
   }
 }
 
@@ -135,7 +139,7 @@ export function decodeLookup(bytes: Buffer, start: number, end: number): LookupK
       return text.charCodeAt(0) === 0 ? NUL_TEXT + text : text;
     }
     case NUMBER:
-      if (length === 8) return bytes.readDoubleBE(from);
+      if (length === 8) return bytes.readDoubleLE(from);
       break;
     case BIGINT: {
       const digits = bytes.toString('latin1', from, end);
@@ -153,24 +157,19 @@ export function decodeLookup(bytes: Buffer, start: number, end: number): LookupK
   throw new MillraceError('E_CORRUPT', `a stored key cannot be read: ${bytes.toString('hex', start, Math.min(end, start + 32))}`);
 }
 
-function encodeNul(key: string, tail: number): Buffer {
+function writeNul(out: RowWriter, key: string): void {
   const rest = key.slice(2);
   switch (key.slice(0, 2)) {
     case NUL_TEXT:
-      return textBytes(TEXT, rest, 'utf8', tail);
+      out.bytes[out.at++] = TEXT;
+      return out.utf8(rest);
     case NUL_BYTES:
-      return textBytes(BYTES, rest, 'latin1', tail);
+      out.bytes[out.at++] = BYTES;
+      return out.latin1(rest);
     default:
-      return textBytes(JSON_TEXT, rest, 'utf8', tail);
+      out.bytes[out.at++] = JSON_TEXT;
+      return out.utf8(rest);
   }
-}
-
-function textBytes(tag: number, text: string, encoding: 'utf8' | 'latin1', tail: number): Buffer {
-  const length = encoding === 'latin1' ? text.length : Buffer.byteLength(text, 'utf8');
-  const bytes = Buffer.allocUnsafe(1 + length + tail);
-  bytes[0] = tag;
-  bytes.write(text, 1, length, encoding);
-  return bytes;
 }
 
 function latin1(bytes: Uint8Array): string {

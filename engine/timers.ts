@@ -1,9 +1,10 @@
 // Callbacks at a time of the step's clock, kept with the state and due in one order everywhere.
 import { assert, MillraceError } from './errors.ts';
 import { IndexedHeap } from './indexedHeap.ts';
+import { RowWriter } from './rowWriter.ts';
 import { checkShape } from './shape.ts';
 import { grown, type SlotStore, Slots } from './slots.ts';
-import { checkNewKey, compareLookups, decodeLookup, encodeLookup, keyOfLookup, type LookupKey, lookupKey } from './storeKey.ts';
+import { checkNewKey, compareLookups, decodeLookup, keyOfLookup, type LookupKey, lookupKey, writeLookup } from './storeKey.ts';
 import type { StoreShape, TaskStore, Timers, TimersSpec } from './stores.ts';
 import type { UndoLog } from './undo.ts';
 
@@ -117,10 +118,11 @@ class TimerSet<K> implements Timers<K>, TaskStore, SlotStore {
   }
 
   cut(write: (key: Uint8Array, value: Uint8Array | null) => void): void {
+    const out = new RowWriter();
     this.#slots.cut(
       (slot) =>
-        write(encodeTimerKey(this.#lookups[slot] as LookupKey, this.#names[slot] as string), encodeTime(this.#atMs[slot] as number)),
-      (_numbers, _n, objects, o) => write(encodeTimerKey(objects[o] as LookupKey, objects[o + 1] as string), null),
+        write(keyBytes(out, this.#lookups[slot] as LookupKey, this.#names[slot] as string), timeBytes(out, this.#atMs[slot] as number)),
+      (_numbers, _n, objects, o) => write(keyBytes(out, objects[o] as LookupKey, objects[o + 1] as string), null),
       false,
     );
   }
@@ -135,17 +137,17 @@ class TimerSet<K> implements Timers<K>, TaskStore, SlotStore {
 
   restore(key: Uint8Array, value: Uint8Array, stored: StoreShape): void {
     checkShape(stored, SHAPE, this.#stepId, this.name);
-    const keyBytes = Buffer.from(key.buffer, key.byteOffset, key.byteLength);
+    const inKey = Buffer.from(key.buffer, key.byteOffset, key.byteLength);
     const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-    const nameLength = keyBytes.length < 5 ? -1 : keyBytes.readUInt32BE(keyBytes.length - 4);
-    const split = keyBytes.length - 4 - nameLength;
+    const nameLength = inKey.length < 5 ? -1 : inKey.readUInt32BE(inKey.length - 4);
+    const split = inKey.length - 4 - nameLength;
     if (bytes.length !== SIZE || bytes[0] !== FORMAT || nameLength < 0 || split < 1)
       throw new MillraceError(
         'E_CORRUPT',
-        `step '${this.#stepId}', store '${this.name}': a timer of ${keyBytes.length} and ${bytes.length} bytes cannot be read`,
+        `step '${this.#stepId}', store '${this.name}': a timer of ${inKey.length} and ${bytes.length} bytes cannot be read`,
       );
-    const name = keyBytes.toString('utf8', split, split + nameLength);
-    this.#enter(this.#slots.openStored(), decodeLookup(keyBytes, 0, split), name, bytes.readDoubleLE(1));
+    const name = inKey.toString('utf8', split, split + nameLength);
+    this.#enter(this.#slots.openStored(), decodeLookup(inKey, 0, split), name, bytes.readDoubleLE(1));
   }
 
   saveValue(slot: number, numbers: Float64Array, n: number): void {
@@ -227,17 +229,17 @@ class TimerSet<K> implements Timers<K>, TaskStore, SlotStore {
 }
 
 /** The key's bytes, the name's, and how many the name's are. */
-function encodeTimerKey(lookup: LookupKey, name: string): Buffer {
-  const nameLength = Buffer.byteLength(name, 'utf8');
-  const bytes = encodeLookup(lookup, nameLength + 4);
-  bytes.write(name, bytes.length - 4 - nameLength, nameLength, 'utf8');
-  bytes.writeUInt32BE(nameLength, bytes.length - 4);
-  return bytes;
+function keyBytes(out: RowWriter, lookup: LookupKey, name: string): Uint8Array {
+  writeLookup(out, lookup, 3 * name.length + 4);
+  const from = out.at;
+  out.utf8(name);
+  out.uint32(out.at - from);
+  return out.end();
 }
 
-function encodeTime(atMs: number): Buffer {
-  const bytes = Buffer.allocUnsafe(SIZE);
-  bytes[0] = FORMAT;
-  bytes.writeDoubleLE(atMs, 1);
-  return bytes;
+function timeBytes(out: RowWriter, atMs: number): Uint8Array {
+  out.begin(SIZE);
+  out.bytes[out.at++] = FORMAT;
+  out.float64(atMs);
+  return out.end();
 }

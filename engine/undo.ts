@@ -16,23 +16,26 @@ export interface Undoable {
  * Order   stores are independent of each other, so each undoes its own changes, newest first; the stores too go newest first
  */
 export class UndoLog implements Savepoints {
+  /** The first #count have joined. Never shortened: setting an array's length costs more than a record. */
   readonly #joined: Undoable[] = [];
+  #count = 0;
 
   begin(): void {
-    if (this.#joined.length > 0) this.#settleAll();
+    if (this.#count > 0) this.#settleAll();
   }
 
   rollback(): void {
-    for (let one = this.#joined.pop(); one !== undefined; one = this.#joined.pop()) one.rollback();
+    for (let i = this.#count - 1; i >= 0; i--) (this.#joined[i] as Undoable).rollback();
+    this.#count = 0;
   }
 
   /** Called by a store before its first change in a savepoint, once. */
   join(one: Undoable): void {
-    this.#joined.push(one);
+    this.#joined[this.#count++] = one;
   }
 
   #settleAll(): void {
-    for (const one of this.#joined) one.settle();
-    this.#joined.length = 0;
+    for (let i = 0; i < this.#count; i++) (this.#joined[i] as Undoable).settle();
+    this.#count = 0;
   }
 }

@@ -1,9 +1,10 @@
 // Open windows as rows of numbers in one slab: found by key and start, due in order, and written row by row.
 import { assert, MillraceError, messageOf } from './errors.ts';
 import { DueBuckets } from './dueBuckets.ts';
+import { RowWriter } from './rowWriter.ts';
 import { checkShape, shapeHash, windowShape } from './shape.ts';
 import { grown, type SlotStore, Slots } from './slots.ts';
-import { checkNewKey, compareLookups, decodeLookup, encodeLookup, keyOfLookup, type LookupKey, lookupKey } from './storeKey.ts';
+import { checkNewKey, compareLookups, decodeLookup, keyOfLookup, type LookupKey, lookupKey, writeLookup } from './storeKey.ts';
 import type { CellSpec, StoreShape, TaskStore, WindowStore, WindowStoreSpec } from './stores.ts';
 import type { Codec } from './topic.ts';
 import type { UndoLog } from './undo.ts';
@@ -14,6 +15,10 @@ const FORMAT = 1;
 const HEAD = 1 + 4 + 8 + 8;
 /** The window's start behind the key's bytes. Unit: bytes. */
 const START = 8;
+/** Places of a row's numbers. Unit of start and end: epoch ms. */
+const START_MS = 0;
+const END_MS = 1;
+const CELLS = 2;
 const TWO_32 = 0x1_0000_0000;
 
 /** What a window store needs of its task. */
@@ -53,8 +58,8 @@ class Windows<K> implements WindowStore<K>, TaskStore, SlotStore {
   readonly #slots: Slots;
   readonly #due: DueBuckets;
 
-  #startMs = new Float64Array(0);
-  #endMs = new Float64Array(0);
+  /** Numbers of a row: start, end, cells. What is asked of a row with every record lies together. */
+  readonly #stride: number;
   #keyOf = new Int32Array(0);
   /** Rows of one key, by start. -1 ends the chain. */
   #next = new Int32Array(0);
@@ -63,7 +68,7 @@ class Windows<K> implements WindowStore<K>, TaskStore, SlotStore {
   readonly #byKey = new Map<LookupKey, number>();
   readonly #lookups: (LookupKey | undefined)[] = [];
   /** The row of a key that was found last: the chain is entered there. */
-  readonly #lastRow: number[] = [];
+  #lastRow = new Int32Array(0);
   readonly #freeKeys: number[] = [];
   /** The text key looked up last: hopping windows ask for it many times in a row. */
   #lastText: string | undefined;
@@ -87,6 +92,7 @@ class Windows<K> implements WindowStore<K>, TaskStore, SlotStore {
       throw new MillraceError('E_CONFIG', `step '${setting.stepId}': two aggregates have the same name`);
     this.#width = spec.cells.reduce((sum, { width }) => sum + width, 0);
     this.#boxWidth = spec.cells.reduce((sum, { boxes }) => sum + boxes, 0);
+    this.#stride = CELLS + this.#width;
     this.imageNumbers = this.#width + 3;
     this.imageObjects = this.#boxWidth + 1;
     this.#due = new DueBuckets((a, b) => this.#compareRows(a, b));
@@ -108,8 +114,10 @@ class Windows<K> implements WindowStore<K>, TaskStore, SlotStore {
   find(key: K, startMs: number): number {
     const k = this.#find(key);
     if (k === -1) return -1;
+    const last = this.#lastRow[k] as number;
+    if (this.numbers[last * this.#stride] === startMs) return last;
     const row = this.#nearest(k, startMs);
-    return this.#startMs[row] === startMs ? row : -1;
+    return this.startMs(row) === startMs ? row : -1;
   }
 
   open(key: K, startMs: number, endMs: number, dueMs: number): number {
@@ -121,11 +129,11 @@ class Windows<K> implements WindowStore<K>, TaskStore, SlotStore {
     const lookup = lookupKey(key);
     const known = this.#byKey.get(lookup);
     if (known === undefined) checkNewKey(lookup);
-    else assert(this.#startMs[this.#nearest(known, startMs)] !== startMs, `store '${this.name}': a window was opened twice`);
+    else assert(this.startMs(this.#nearest(known, startMs)) !== startMs, 'a window was opened twice');
     const row = this.#slots.open();
-    const cells = row * this.#width;
+    const cells = this.cells(row);
     for (let i = cells; i < cells + this.#width; i++) this.numbers[i] = 0;
-    this.#enter(row, lookup, startMs === 0 ? 0 : startMs, endMs, dueMs);
+    this.#enter(row, lookup, known, startMs === 0 ? 0 : startMs, endMs, dueMs);
     return row;
   }
 
@@ -134,7 +142,7 @@ class Windows<K> implements WindowStore<K>, TaskStore, SlotStore {
   }
 
   cells(row: number): number {
-    return row * this.#width;
+    return row * this.#stride + CELLS;
   }
 
   boxCells(row: number): number {
@@ -146,11 +154,11 @@ class Windows<K> implements WindowStore<K>, TaskStore, SlotStore {
   }
 
   startMs(row: number): number {
-    return this.#startMs[row] as number;
+    return this.numbers[row * this.#stride + START_MS] as number;
   }
 
   endMs(row: number): number {
-    return this.#endMs[row] as number;
+    return this.numbers[row * this.#stride + END_MS] as number;
   }
 
   remove(row: number): void {
@@ -184,11 +192,10 @@ class Windows<K> implements WindowStore<K>, TaskStore, SlotStore {
   }
 
   cut(write: (key: Uint8Array, value: Uint8Array | null) => void): void {
+    const out = new RowWriter();
     this.#slots.cut(
-      (row) =>
-        write(this.#encodeKey(this.#lookups[this.#keyOf[row] as number] as LookupKey, this.#startMs[row] as number), this.#encode(row)),
-      (numbers, n, objects, o) =>
-        write(this.#encodeKey(objects[o + this.#boxWidth] as LookupKey, numbers[n + this.#width] as number), null),
+      (row) => write(keyBytes(out, this.#lookups[this.#keyOf[row] as number] as LookupKey, this.startMs(row)), this.#encode(out, row)),
+      (numbers, n, objects, o) => write(keyBytes(out, objects[o + this.#boxWidth] as LookupKey, numbers[n + this.#width] as number), null),
       this.#rewrite === 'due',
     );
     if (this.#rewrite === 'due') this.#rewrite = 'inCommit';
@@ -207,16 +214,18 @@ class Windows<K> implements WindowStore<K>, TaskStore, SlotStore {
 
   restore(key: Uint8Array, value: Uint8Array, stored: StoreShape): void {
     const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-    const keyBytes = Buffer.from(key.buffer, key.byteOffset, key.byteLength);
+    const inKey = Buffer.from(key.buffer, key.byteOffset, key.byteLength);
     if (this.#takeover?.stored !== stored) this.#takeover = takeover(stored, this.#spec.cells, this.shape, this.#stepId, this.name);
     const plan = this.#takeover;
-    this.#checkBytes(keyBytes, bytes, plan);
-    const split = keyBytes.length - START;
+    this.#checkBytes(inKey, bytes, plan);
+    const split = inKey.length - START;
+    const lookup = decodeLookup(inKey, 0, split);
     const row = this.#slots.openStored();
     this.#enter(
       row,
-      decodeLookup(keyBytes, 0, split),
-      keyBytes.readInt32BE(split) * TWO_32 + keyBytes.readUInt32BE(split + 4),
+      lookup,
+      this.#byKey.get(lookup),
+      inKey.readInt32BE(split) * TWO_32 + inKey.readUInt32BE(split + 4),
       bytes.readDoubleLE(5),
       bytes.readDoubleLE(13),
     );
@@ -225,7 +234,7 @@ class Windows<K> implements WindowStore<K>, TaskStore, SlotStore {
   }
 
   saveValue(row: number, numbers: Float64Array, n: number, objects: unknown[], o: number): void {
-    const cells = row * this.#width;
+    const cells = this.cells(row);
     for (let i = 0; i < this.#width; i++) numbers[n + i] = this.numbers[cells + i] as number;
     const boxes = row * this.#boxWidth;
     for (let i = 0; i < this.#boxWidth; i++) objects[o + i] = this.boxes[boxes + i];
@@ -233,14 +242,14 @@ class Windows<K> implements WindowStore<K>, TaskStore, SlotStore {
 
   saveIdentity(row: number, numbers: Float64Array, n: number, objects: unknown[], o: number): void {
     const at = n + this.#width;
-    numbers[at] = this.#startMs[row] as number;
-    numbers[at + 1] = this.#endMs[row] as number;
+    numbers[at] = this.startMs(row);
+    numbers[at + 1] = this.endMs(row);
     numbers[at + 2] = this.#due.dueMs(row);
     objects[o + this.#boxWidth] = this.#lookups[this.#keyOf[row] as number];
   }
 
   loadValue(row: number, numbers: Float64Array, n: number, objects: unknown[], o: number): void {
-    const cells = row * this.#width;
+    const cells = this.cells(row);
     for (let i = 0; i < this.#width; i++) this.numbers[cells + i] = numbers[n + i] as number;
     const boxes = row * this.#boxWidth;
     for (let i = 0; i < this.#boxWidth; i++) this.boxes[boxes + i] = objects[o + i];
@@ -248,7 +257,8 @@ class Windows<K> implements WindowStore<K>, TaskStore, SlotStore {
 
   enter(row: number, numbers: Float64Array, n: number, objects: unknown[], o: number): void {
     const at = n + this.#width;
-    this.#enter(row, objects[o + this.#boxWidth] as LookupKey, numbers[at] as number, numbers[at + 1] as number, numbers[at + 2] as number);
+    const lookup = objects[o + this.#boxWidth] as LookupKey;
+    this.#enter(row, lookup, this.#byKey.get(lookup), numbers[at] as number, numbers[at + 1] as number, numbers[at + 2] as number);
     this.loadValue(row, numbers, n, objects, o);
   }
 
@@ -269,16 +279,15 @@ class Windows<K> implements WindowStore<K>, TaskStore, SlotStore {
   holds(numbers: Float64Array, n: number, objects: unknown[], o: number): boolean {
     const k = this.#byKey.get(objects[o + this.#boxWidth] as LookupKey);
     const startMs = numbers[n + this.#width] as number;
-    return k !== undefined && this.#startMs[this.#nearest(k, startMs)] === startMs;
+    return k !== undefined && this.startMs(this.#nearest(k, startMs)) === startMs;
   }
 
   grow(capacity: number): void {
-    this.numbers = grown(this.numbers, new Float64Array(capacity * this.#width));
-    this.#startMs = grown(this.#startMs, new Float64Array(capacity));
-    this.#endMs = grown(this.#endMs, new Float64Array(capacity));
+    this.numbers = grown(this.numbers, new Float64Array(capacity * this.#stride));
     this.#keyOf = grown(this.#keyOf, new Int32Array(capacity));
     this.#next = grown(this.#next, new Int32Array(capacity));
     this.#previous = grown(this.#previous, new Int32Array(capacity));
+    this.#lastRow = grown(this.#lastRow, new Int32Array(capacity));
     this.#due.grow(capacity);
     for (let i = this.boxes.length; i < capacity * this.#boxWidth; i++) this.boxes.push(undefined);
   }
@@ -299,17 +308,17 @@ class Windows<K> implements WindowStore<K>, TaskStore, SlotStore {
   /** The row of the key that starts at startMs, or else a neighbour of where it would stand. */
   #nearest(k: number, startMs: number): number {
     let row = this.#lastRow[k] as number;
-    let at = this.#startMs[row] as number;
+    let at = this.startMs(row);
     if (at === startMs) return row;
     if (at < startMs) {
       for (let next = this.#next[row] as number; next !== -1; next = this.#next[row] as number) {
-        at = this.#startMs[next] as number;
+        at = this.startMs(next);
         if (at > startMs) break;
         row = next;
       }
     } else {
       for (let previous = this.#previous[row] as number; previous !== -1; previous = this.#previous[row] as number) {
-        at = this.#startMs[previous] as number;
+        at = this.startMs(previous);
         if (at < startMs) break;
         row = previous;
       }
@@ -318,10 +327,9 @@ class Windows<K> implements WindowStore<K>, TaskStore, SlotStore {
     return row;
   }
 
-  #enter(row: number, lookup: LookupKey, startMs: number, endMs: number, dueMs: number): void {
-    this.#startMs[row] = startMs;
-    this.#endMs[row] = endMs;
-    const known = this.#byKey.get(lookup);
+  #enter(row: number, lookup: LookupKey, known: number | undefined, startMs: number, endMs: number, dueMs: number): void {
+    this.numbers[row * this.#stride + START_MS] = startMs;
+    this.numbers[row * this.#stride + END_MS] = endMs;
     if (known === undefined) this.#keyOf[row] = this.#newKey(lookup, row);
     else {
       this.#keyOf[row] = known;
@@ -352,7 +360,7 @@ class Windows<K> implements WindowStore<K>, TaskStore, SlotStore {
 
   #link(row: number, k: number, startMs: number): void {
     const near = this.#nearest(k, startMs);
-    const isBehind = (this.#startMs[near] as number) < startMs;
+    const isBehind = this.startMs(near) < startMs;
     const previous = isBehind ? near : (this.#previous[near] as number);
     const next = isBehind ? (this.#next[near] as number) : near;
     this.#previous[row] = previous;
@@ -365,7 +373,7 @@ class Windows<K> implements WindowStore<K>, TaskStore, SlotStore {
   #compareRows(a: number, b: number): number {
     const ka = this.#keyOf[a] as number;
     const kb = this.#keyOf[b] as number;
-    if (ka === kb) return (this.#startMs[a] as number) - (this.#startMs[b] as number);
+    if (ka === kb) return this.startMs(a) - this.startMs(b);
     return compareLookups(this.#lookups[ka] as LookupKey, this.#lookups[kb] as LookupKey);
   }
 
@@ -377,7 +385,7 @@ class Windows<K> implements WindowStore<K>, TaskStore, SlotStore {
   /** The row's cells by the name of what computes them, for a dead letter. */
   #contents(row: number): Record<string, unknown> {
     const contents: Record<string, unknown> = Object.create(null);
-    let i = row * this.#width;
+    let i = this.cells(row);
     let k = row * this.#boxWidth;
     for (const { name, width, boxes } of this.#spec.cells) {
       contents[name] = [...this.numbers.subarray(i, i + width), ...this.boxes.slice(k, k + boxes)];
@@ -387,26 +395,17 @@ class Windows<K> implements WindowStore<K>, TaskStore, SlotStore {
     return { cells: contents };
   }
 
-  #encodeKey(lookup: LookupKey, startMs: number): Buffer {
-    const bytes = encodeLookup(lookup, START);
-    const high = Math.floor(startMs / TWO_32);
-    bytes.writeInt32BE(high, bytes.length - 8);
-    bytes.writeUInt32BE(startMs - high * TWO_32, bytes.length - 4);
-    return bytes;
-  }
-
-  #encode(row: number): Buffer {
+  #encode(out: RowWriter, row: number): Uint8Array {
     const boxes = this.#boxWidth === 0 ? undefined : this.#encodeBoxes(row);
-    const length = HEAD + 8 * this.#width;
-    const bytes = Buffer.allocUnsafe(length + (boxes?.length ?? 0));
-    bytes[0] = FORMAT;
-    bytes.writeUInt32BE(this.#hash, 1);
-    bytes.writeDoubleLE(this.#endMs[row] as number, 5);
-    bytes.writeDoubleLE(this.#due.dueMs(row), 13);
-    const cells = row * this.#width;
-    for (let i = 0; i < this.#width; i++) bytes.writeDoubleLE(this.numbers[cells + i] as number, HEAD + 8 * i);
-    if (boxes !== undefined) bytes.set(boxes, length);
-    return bytes;
+    out.begin(HEAD + 8 * this.#width + (boxes?.length ?? 0));
+    out.bytes[out.at++] = FORMAT;
+    out.uint32(this.#hash);
+    out.float64(this.endMs(row));
+    out.float64(this.#due.dueMs(row));
+    const cells = this.cells(row);
+    for (let i = cells; i < cells + this.#width; i++) out.float64(this.numbers[i] as number);
+    if (boxes !== undefined) out.copy(boxes);
+    return out.end();
   }
 
   #encodeBoxes(row: number): Uint8Array {
@@ -434,7 +433,7 @@ class Windows<K> implements WindowStore<K>, TaskStore, SlotStore {
   #fill(row: number, bytes: Buffer, plan: Takeover): void {
     const length = HEAD + 8 * plan.width;
     const boxes = plan.boxWidth === 0 ? [] : (this.#boxed.decode(bytes, length, bytes.length) as unknown[]);
-    let i = row * this.#width;
+    let i = this.cells(row);
     let k = row * this.#boxWidth;
     this.#spec.cells.forEach((cell, c) => {
       const from = plan.from[c];
@@ -449,6 +448,15 @@ class Windows<K> implements WindowStore<K>, TaskStore, SlotStore {
       k += cell.boxes;
     });
   }
+}
+
+/** The key's bytes, then the start as a 64-bit integer. */
+function keyBytes(out: RowWriter, lookup: LookupKey, startMs: number): Uint8Array {
+  writeLookup(out, lookup, START);
+  const high = Math.floor(startMs / TWO_32);
+  out.uint32(high >>> 0);
+  out.uint32(startMs - high * TWO_32);
+  return out.end();
 }
 
 /** How rows of a stored shape become rows of ours. */
