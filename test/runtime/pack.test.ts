@@ -78,7 +78,10 @@ describe('the packed package', { timeout: 120_000 }, () => {
     } finally {
       process.kill(-(run.pid as number), 'SIGINT');
     }
-    expect(await ended).toBe(0);
+    // npx reports the signal as its own end; millrace itself has stopped cleanly: nothing runs on the folder any more.
+    await ended;
+    expect(text).toContain('stopping');
+    expect(existsSync(join(folder.dir, '.millrace', 'ports.json'))).toBe(false);
   });
 
   it('can be embedded, and used in tests', async ({ skip }) => {
