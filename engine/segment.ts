@@ -159,7 +159,8 @@ export class Segment {
       this.#idleBaseMs = oldest;
       this.#idleFromMs = this.targetMs;
     }
-    return this.#idleFromMs + (oldest - this.#idleBaseMs);
+    // The monotonic clock counts fractions, event time does not: a mark at a fraction could not be written.
+    return this.#idleFromMs + Math.floor(oldest - this.#idleBaseMs);
   }
 
   /** Time moves by silence: to `timeMs`, which a tick records. */
