@@ -1,11 +1,12 @@
 // Fills the result tables from the log, each record once, whatever happens to the file or the disk.
+import { basename } from 'node:path';
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { codeOf, type ErrorCode, MillraceError, messageOf } from '../engine/errors.ts';
 import type { DeskMetrics } from './deskMetrics.ts';
 import { runSession, type SessionControl } from './deskSession.ts';
 import { checkDeskTables, type DeskTable, type LogReader } from './deskTable.ts';
 import { Drains } from './drains.ts';
-import { openResultFile, quarantine, type ResultFile } from './resultFile.ts';
+import { isDamage, openResultFile, quarantine, type ResultFile } from './resultFile.ts';
 import type { Trouble } from './takings.ts';
 
 export interface DuckdbWriterOptions {
@@ -52,6 +53,8 @@ export interface DuckdbWriter {
 const FINAL: readonly ErrorCode[] = ['E_CONFIG', 'E_COLUMN', 'E_NOT_REBUILDABLE', 'E_CORRUPT', 'E_ASSERT'];
 /** A reader may see the log a little behind after a crash; only then is it another log. Unit: times, RETRY_MS apart. */
 const WENT_BACK_PATIENCE = 3;
+/** A file that cannot be read is tried once more, for the machine may have had a bad moment. Unit: times. */
+const DAMAGE_PATIENCE = 2;
 const RETRY_MS: readonly number[] = [100, 500, 1_000, 2_000, 5_000];
 
 /**
@@ -72,6 +75,7 @@ export function startDuckdbWriter(options: DuckdbWriterOptions): DuckdbWriter {
     state: 'opening',
     failures: 0,
     wentBack: 0,
+    damaged: 0,
     wake: () => {},
     trouble: { carefulRecords: 0, poison: undefined },
   };
@@ -85,6 +89,7 @@ export function startDuckdbWriter(options: DuckdbWriterOptions): DuckdbWriter {
       life.state = 'ready';
       life.failures = 0;
       life.wentBack = 0;
+      life.damaged = 0;
     },
     progress: (positions) => drains.settle(positions),
   };
@@ -128,6 +133,7 @@ interface Life {
   state: WriterState;
   failures: number;
   wentBack: number;
+  damaged: number;
   /** Ends a pause early. */
   wake: () => void;
 }
@@ -163,15 +169,18 @@ async function recover(life: Life, error: unknown): Promise<void> {
   if (code !== undefined && FINAL.includes(code)) throw error;
   life.state = 'failing';
   metrics.failures.inc();
-  if (code === 'E_LOG_WENT_BACK' && ++life.wentBack >= WENT_BACK_PATIENCE) {
+  const isOtherLog = code === 'E_LOG_WENT_BACK' && ++life.wentBack >= WENT_BACK_PATIENCE;
+  const isDamaged = isDamage(error) && ++life.damaged >= DAMAGE_PATIENCE;
+  if (isOtherLog || isDamaged) {
     life.wentBack = 0;
+    life.damaged = 0;
     const aside = await quarantine(path);
-    tell(`${messageOf(error)}; the tables are rebuilt from the log, the old file is ${aside}`);
+    tell(`${firstLine(error)}; the tables are rebuilt from the log, the old file was put aside as ${basename(aside)}`);
     return;
   }
   life.opened();
   const waitMs = RETRY_MS[Math.min(life.failures++, RETRY_MS.length - 1)] as number;
-  tell(`results.duckdb: ${messageOf(error).split('\n', 1)[0]}; opened again in ${waitMs} ms`);
+  tell(`results.duckdb: ${firstLine(error)}; opened again in ${waitMs} ms`);
   await new Promise<void>((resolve) => {
     const timer = setTimeout(resolve, waitMs);
     life.wake = () => {
@@ -179,6 +188,10 @@ async function recover(life: Life, error: unknown): Promise<void> {
       resolve();
     };
   });
+}
+
+function firstLine(error: unknown): string {
+  return messageOf(error).split('\n', 1)[0] as string;
 }
 
 /** A promise to settle from outside; a rejection nobody looks at is no crash. */

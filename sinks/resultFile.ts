@@ -2,7 +2,7 @@
 import { access, constants, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
-import { codeOf, MillraceError, messageOf } from '../engine/errors.ts';
+import { MillraceError, messageOf } from '../engine/errors.ts';
 
 /** Changes when the internal tables do; a file of another format is put aside and rebuilt from the log. */
 const FORMAT = '1';
@@ -199,9 +199,21 @@ async function openInstance({ path, memoryMaxMib, threads, spillMaxMib }: Result
   return { connect, lend, close };
 }
 
+/** The machine's trouble, not the file's. */
+const ABOUT_MACHINE =
+  /No space left|Permission denied|Read-only file system|Too many open files|Input\/output error|Disk quota|Out of Memory|INTERRUPT/i;
+/** What DuckDB says of bytes that are not what it wrote. */
+const ABOUT_FILE = /not a valid DuckDB|corrupt|checksum|could not read (?:enough|all) bytes|serializ|INTERNAL Error|FATAL Error/i;
+
+/** Whether the error says that the file's bytes are damaged. Errors of ours never do. */
+export function isDamage(error: unknown): boolean {
+  const text = messageOf(error);
+  return !(error instanceof MillraceError) && ABOUT_FILE.test(text) && !ABOUT_MACHINE.test(text);
+}
+
 /** What stands in the way without anything being wrong with the file; undefined when it is the file. */
 function problemOf(error: unknown, path: string): Error | undefined {
-  if (error instanceof MillraceError && codeOf(error) !== 'E_CONFIG') return error;
+  if (error instanceof MillraceError) return error;
   const text = messageOf(error);
   if (/Conflicting lock|Could not set lock/i.test(text)) {
     const holder = /held in (.+?)(?: by user.*)?[.;]? ?(?:See also|However|$)/s.exec(text)?.[1] ?? 'another program';
@@ -209,9 +221,7 @@ function problemOf(error: unknown, path: string): Error | undefined {
       cause: error,
     });
   }
-  if (/No space left|Permission denied|Read-only file system|Too many open files|Input\/output error|Disk quota/i.test(text))
-    return new Error(firstLine(error), { cause: error });
-  return undefined;
+  return ABOUT_MACHINE.test(text) ? new Error(firstLine(error), { cause: error }) : undefined;
 }
 
 function firstLine(error: unknown): string {
