@@ -153,7 +153,12 @@ export class TaskTable {
   *#state(taskId: number): Generator<StateRow> {
     const prefix = statePrefix(taskId, 0, 0).subarray(0, 4);
     this.#checkOpen();
-    for (const { key, value } of [...this.#environment.stores.getRange({ start: prefix, end: endOf(prefix) })]) {
+    // All at once: a task has a handful of stores, and no cursor may stay open while their rows are read.
+    const entries = this.#environment.stores.getRange({ start: prefix, end: endOf(prefix) }).asArray as unknown as {
+      key: Buffer;
+      value: Buffer;
+    }[];
+    for (const { key, value } of entries) {
       const store = key.subarray(4).toString('utf8');
       const storeId = openRow(key, value, () => `the entry of store '${store}'`).readUInt32BE(0);
       yield* this.#storeRows(taskId, storeId, store);

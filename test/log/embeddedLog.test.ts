@@ -343,11 +343,12 @@ describe('size', () => {
     await log.ensureTopics([plain('t'), plain('out')]);
     let taken = 0;
     let refused: unknown;
-    while (refused === undefined && taken < 1_000) {
-      await append(log, 't', Buffer.alloc(9_000)).then(
-        () => taken++,
-        (error) => (refused = error),
+    for (; taken < 1_000; taken++) {
+      refused = await append(log, 't', Buffer.alloc(9_000)).then(
+        () => undefined,
+        (error: unknown) => error,
       );
+      if (refused !== undefined) break;
     }
     expect(refused).toMatchObject({ code: 'E_LOG_FULL', disposition: 'retry' });
     expect(taken).toBeGreaterThan(60);
@@ -445,9 +446,9 @@ describe('cleaning', () => {
     const log = await opened(await folder());
     await log.ensureTopics([{ ...plain('table'), cleanup: 'compact' }]);
     const latest = new Map<string, string>();
-    let isOver = false;
+    const over = new AbortController();
     const cleaning = (async () => {
-      while (!isOver) await log.clean('all');
+      while (!over.signal.aborted) await log.clean('all');
     })();
     for (let i = 0; i < 400; i++) {
       const output = log.newBuffer();
@@ -462,7 +463,7 @@ describe('cleaning', () => {
         expect(seen).toEqual(latest);
       }
     }
-    isOver = true;
+    over.abort();
     await cleaning;
     await log.clean('all');
     expect((await readAll(log, 'table', 0)).length).toBe(31);
