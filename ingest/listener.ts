@@ -156,6 +156,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     const stopped = new Promise<void>((resolve) => server.close(() => resolve()));
     for (const connection of door.connections) connection.stopReading();
     await within(SETTLE_MS, host.intake.settled());
+    // Closed before the sessions end, so that the wills they leave are not taken: the devices did not fail, we leave.
     host.intake.close();
     clearInterval(sweep);
     drained.stop();

@@ -34,7 +34,7 @@ export interface Sessions {
   show(mqttTopic: string, payload: Buffer, done: () => void): void;
   /** Remembers a message for who subscribes later; an empty one forgets. */
   retain(mqttTopic: string, payload: Buffer): Promise<void>;
-  /** Ends all sessions. Wills stay unsent: the clients did not fail, we leave. */
+  /** Ends all sessions. */
   close(): Promise<void>;
 }
 
@@ -47,7 +47,6 @@ export async function startSessions(options: SessionsOptions): Promise<Sessions>
   const { maySubscribe, onWarning } = options;
   const byStream = new WeakMap<object, Connection>();
   const connectionOf = (client: Client): Connection | undefined => byStream.get(client.conn);
-  let isClosing = false;
   const aedes = await Aedes.createBroker({
     maxTopicLevels: LEVELS_MAX,
     // The connection keeps both clocks, and closes who does not read; a session never waits.
@@ -60,7 +59,7 @@ export async function startSessions(options: SessionsOptions): Promise<Sessions>
     },
     // Publishes never come here: the connection takes them. A will goes the same way, and aedes need not send it again.
     authorizePublish: (_client, will, done) => {
-      if (!isClosing) options.onWill(will as unknown as Will);
+      options.onWill(will as unknown as Will);
       done(new Error('taken'));
     },
   });
@@ -81,10 +80,7 @@ export async function startSessions(options: SessionsOptions): Promise<Sessions>
         retain: true,
         dup: false,
       }),
-    close() {
-      isClosing = true;
-      return new Promise((resolve) => aedes.close(() => resolve()));
-    },
+    close: () => new Promise((resolve) => aedes.close(() => resolve())),
   };
 }
 
