@@ -20,8 +20,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 
 /** Packages that only their adapter, its tests and its scripts may name. */
 const HOMES: Readonly<Record<string, readonly string[]>> = {
-  kafkajs: ['log/kafka/', 'test/log/kafka/', 'scripts/kafka/'],
-  lmdb: ['log/embedded/', 'test/log/embedded/'],
+  kafkajs: ['log/kafka/', 'test/log/', 'scripts/kafka/'],
+  lmdb: ['log/embedded/', 'test/log/'],
 };
 
 /** What the engine's one asynchronous file may take of Node. */
