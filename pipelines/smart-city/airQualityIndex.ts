@@ -35,7 +35,7 @@ const stepOf = (pollutant: Pollutant): number => (pollutant === 'co' ? 100 : 1);
  * The sub-index of a mean, 0 to 500; null without a mean. HJ 633-2012 names no rounding for the mean, so it is taken as it would be
  * reported (HJ 663-2013; a half goes to the even step, GB/T 8170-2008). The index is rounded up, as the regulation says.
  *
- * Source  HJ 633-2012, 4.2, formula (1): (I_hi − I_lo) / (BP_hi − BP_lo) × (C − BP_lo) + I_lo
+ * Source  HJ 633-2012, formula (1): (I_hi − I_lo) / (BP_hi − BP_lo) × (C − BP_lo) + I_lo
  */
 export function subIndex(pollutant: Pollutant, mean: number | null): number | null {
   if (mean === null) return null;
@@ -60,7 +60,7 @@ export interface AirQualityIndex {
   /** null: nothing was measured long enough for a single mean. */
   readonly aqi: number | null;
   readonly level: string | null;
-  /** Which pollutants made it, once it is above 50 (HJ 633-2012, 4.4). */
+  /** Which pollutants made it, once it is above 50 (HJ 633-2012). */
   readonly primaryPollutant: string | null;
   /** How many of the six pollutants it looks at. */
   readonly pollutants: number;

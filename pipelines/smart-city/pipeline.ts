@@ -50,7 +50,7 @@ const measured = readings.pipe(map(({ plausible, district, area }) => ({ ...plau
 
 // ── Running means per station ──
 
-/** What a mean needs to count: GB 3095-2012, 6.4, table 4: 6 of 8 hours, 20 of 24. A mean of fewer is none. */
+/** What a mean needs to count: GB 3095-2012, table 4: 6 of 8 hours, 20 of 24. A mean of fewer is none. */
 const HOURS_NEEDED = { 8: 6, 24: 20 } as const;
 
 type Measured = ByPollutant & { readonly district: string; readonly area: string };
@@ -96,7 +96,7 @@ const windows24h = measured.pipe(aggregate('air-24h', hopping({ hours: 24 }, { h
 const air8h = windows8h.pipe(map((r) => complete(r, 8)));
 const air24h = windows24h.pipe(map((r) => complete(r, 24)));
 
-// ── Means per district and area: the mean of their stations' means (HJ 663-2013, 4.2) ──
+// ── Means per district and area: the mean of their stations' means (HJ 663-2013) ──
 
 type StationMeans = Window & Measured;
 
