@@ -43,6 +43,8 @@ const log = createWriteStream(file('output.log'), { flags: 'a' });
 const hits: Record<string, number> = {};
 let port = 0;
 let supervisor: ChildProcess | undefined;
+/** Roles that the present supervisor has lost, as it said. */
+let lost: string[] = [];
 
 /** Starts a supervisor; resolves when it says that everything is ready. `point` makes its first child of that role die there. */
 async function start(point?: string): Promise<void> {
@@ -50,7 +52,13 @@ async function start(point?: string): Promise<void> {
   const argv = [CLI, 'run', here('./chaos/pipeline.ts'), '--data', folder, '--mqtt-port', String(port), '--http-port', '0'];
   const child = spawn(process.execPath, argv, { env, stdio: ['ignore', 'pipe', 'pipe'] });
   supervisor = child;
-  child.stderr.pipe(log, { end: false });
+  const deaths: string[] = [];
+  lost = deaths;
+  createInterface(child.stderr).on('line', (line) => {
+    log.write(`${line}\n`);
+    const role = /the (line|desk) is gone/.exec(line)?.[1];
+    if (role !== undefined) deaths.push(role);
+  });
   const ready = await new Promise<string>((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error('not ready within a minute')), READY_MS_MAX);
     createInterface(child.stdout).on('line', (line) => {
@@ -129,14 +137,14 @@ async function round(i: number): Promise<void> {
   if (point !== undefined) {
     await killSupervisor(`${point}:${1 + Math.floor(chance() * 20)}`);
     const role = point === 'desk-in-transaction' ? 'desk' : 'line';
-    const before = children().get(role);
+    // It may have died before the supervisor was ready, or be about to.
     const deadline = performance.now() + READY_MS_MAX;
-    while (children().get(role) === before) {
+    while (!lost.includes(role)) {
       if (performance.now() > deadline) throw new Error(`nothing died at ${point}`);
       await pause(10);
     }
     hits[point] = (hits[point] ?? 0) + 1;
-    await replaced(role, before);
+    await replaced(role, undefined);
     return;
   }
   const role = oneOf(['line', 'line', 'desk', 'supervisor']);
@@ -162,10 +170,8 @@ async function settled(): Promise<void> {
     const count = (sql: string) => Number(JSON.parse(cli('query', sql, '--format', 'json'))[0].n);
     try {
       const rows = count('SELECT count(*) AS n FROM chaos_rows');
-      const topicRows = Number(
-        cli('topics', '--format', 'json') &&
-          JSON.parse(cli('topics', '--format', 'json')).find((t: { name: string }) => t.name === 'chaos.chaos_rows').records,
-      );
+      const topics: { topic: string; records: number }[] = JSON.parse(cli('topics', '--format', 'json'));
+      const topicRows = topics.find((t) => t.topic === 'chaos.chaos_rows')?.records;
       const counted = count('SELECT coalesce(sum(n), 0) AS n FROM chaos_windows') + count('SELECT count(*) AS n FROM chaos_late');
       if (rows > 0 && rows === topicRows && rows === counted) return;
       if (performance.now() > deadline)

@@ -26,7 +26,7 @@ process.on('disconnect', () => process.exit(1));
 
 async function run(order: Order): Promise<void> {
   const devices = Array.from({ length: order.clients }, (_, i) => device(order, `d${i}`));
-  const report = setInterval(() => process.send?.({ acknowledged, inDoubt }), 200);
+  const report = setInterval(() => process.connected && process.send?.({ acknowledged, inDoubt }), 200);
   await Promise.all(devices);
   clearInterval(report);
   process.send?.({ acknowledged, inDoubt, done: true }, () => process.disconnect());
@@ -77,7 +77,7 @@ async function session(order: Order, name: string, client: MqttClient, from: num
     while (open && !stopping && owed >= 1 && waiting.size < IN_FLIGHT_MAX) {
       owed -= 1;
       const id = `${name}-${n++}`;
-      const line = JSON.stringify({ id, device: name, at: Date.now(), v: n % 97 });
+      const line = JSON.stringify({ id, device: name, atMs: Date.now(), v: n % 97 });
       waiting.set(id, line);
       client.publish(`chaos/${name}`, line, { qos: 1 }, (error) => {
         if (error || !waiting.delete(id)) return;

@@ -2,10 +2,10 @@
 import { aggregate, count, duckdb, json, mqtt, pipeline, stream, sum, topic, tumbling } from 'millrace';
 import { z } from 'zod';
 
-const Message = z.object({ id: z.string(), device: z.string(), at: z.number(), v: z.number() });
+const Message = z.object({ id: z.string(), device: z.string(), atMs: z.number(), v: z.number() });
 
 const messages = topic('chaos.messages', json(Message), {
-  from: mqtt('chaos/+device', { key: '{device}', eventTime: (m) => m.at }),
+  from: mqtt('chaos/+device', { key: '{device}', eventTime: (m) => m.atMs }),
 });
 const all = stream(messages);
 const windows = all.pipe(
