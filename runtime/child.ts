@@ -60,6 +60,8 @@ export function runChild<Settings>(begin: (settings: Settings, link: ChildLink) 
       );
   };
 
+  // Whatever LMDB and DuckDB create is the owner's alone: it holds what devices said.
+  process.umask(0o077);
   process.on('SIGINT', () => {});
   process.on('SIGHUP', () => {});
   process.on('SIGTERM', stop);

@@ -56,7 +56,8 @@ describe('a run', { timeout: 60_000 }, () => {
     });
     await first.until('stderr', /npx millrace query "SELECT \* FROM even LIMIT 5"/);
     expect(statSync(first.ready.data).mode & 0o777).toBe(0o700);
-    expect(statSync(join(first.ready.data, 'token')).mode & 0o777).toBe(0o600);
+    for (const file of ['token', 'ports.json', 'results.duckdb', 'flushed'])
+      expect([file, statSync(join(first.ready.data, file)).mode & 0o777]).toEqual([file, 0o600]);
     expect(portsFile()).toMatchObject({ mqtt: first.ready.mqtt, http: first.ready.http, pid: first.child.pid });
 
     for (const n of [1, 2, 4]) done(await publish('d1', n));
