@@ -1,10 +1,11 @@
+// The listener over real TCP: what it promises, what it refuses, what it survives.
 import { createServer } from 'node:net';
 import fc from 'fast-check';
 import mqttClient from 'mqtt';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { MillraceError } from '../../engine/errors.ts';
 import { startListener } from '../../ingest/listener.ts';
-import { hasProgram } from '../real.ts';
+import { hasProgram, requireOrSkip } from '../real.ts';
 import { eventually, heldGate, openListener, routedTopics } from './openListener.ts';
 import { gatedLog, readAll } from './logs.ts';
 import { CONNACK, connectPacket, PINGREQ, PINGRESP, PUBACK, packet, publishPacket, remainingLength, text, u16 } from './rawClient.ts';
@@ -16,6 +17,8 @@ async function mqttJs(port: number, options: mqttClient.IClientOptions = {}) {
   });
   return client;
 }
+
+const mosquitto = requireOrSkip('mosquitto_pub', hasProgram('mosquitto_pub', ['--help']), 'install mosquitto-clients');
 
 describe('durable before acknowledged', () => {
   it.each([
@@ -561,7 +564,7 @@ describe('start and close', () => {
 });
 
 describe('a foreign client', () => {
-  it.skipIf(!hasProgram('mosquitto_pub', ['--help']))('mosquitto_pub publishes at every QoS', async () => {
+  it.skipIf(mosquitto.skip)('mosquitto_pub publishes at every QoS', async () => {
     const { listener, stored } = await openListener();
     const { spawn } = await import('node:child_process');
     for (const qos of ['0', '1', '2']) {
