@@ -36,6 +36,8 @@ export interface TaskOptions {
   readonly resetSteps?: readonly string[];
   /** The journal of an earlier run: what it says is done again, and nothing is decided anew. */
   readonly replay?: Iterable<JournalEntry>;
+  /** Called before each record: after the process hung, this is how the record is found that hangs it. */
+  readonly onTake?: ((topic: string, partition: number, offset: number) => void) | undefined;
   /** Records to dead-letter without trying: they held the worker up too often. */
   readonly skip?: readonly { readonly topic: string; readonly partition: number; readonly offset: number }[];
 }
@@ -363,6 +365,7 @@ export class Task implements ChainHost {
     segment.reach(segment.targetMs);
     const input = this.#tablesPending.size > 0 ? this.#nextOfTables(segment) : segment.choose();
     if (input === undefined) return false;
+    this.#options.onTake?.(input.plan.topicName, input.partition, input.headOffset);
     if (input.plan.kind === 'rekey') this.#takeRekeyed(segment, input);
     else if (input.plan.kind === 'table') this.#takeTable(segment, input);
     else if (this.#skip.size > 0 && this.#skip.has(`${input.plan.topicName}/${input.partition}/${input.headOffset}`)) this.#leaveOut(input);

@@ -39,6 +39,8 @@ export interface WorkerOptions {
   readonly feeds?: FeedStatus;
   readonly resetSteps?: readonly string[];
   readonly skip?: readonly { readonly topic: string; readonly partition: number; readonly offset: number }[];
+  /** Called before each record: after the process hung, this is how the record is found that hangs it. */
+  readonly onTake?: ((topic: string, partition: number, offset: number) => void) | undefined;
   readonly onPoint?: (point: WorkerPoint) => void;
   readonly onSlow?: (slice: SlowSlice) => void;
   /** Called at the end of every slice: the supervisor's sign of life. */
@@ -148,8 +150,8 @@ class Running implements Worker {
   /** The one way to get a task: claim, restore, find the tables' ends, run. */
   async #open(plan: Plan, partitions: readonly number[]): Promise<void> {
     for (const claim of await this.#log.claim(taskGroup(plan.pipeline), partitions)) {
-      const { boxed, freeze = false, resetSteps = [], skip = [] } = this.#options;
-      const task = new Task({ plan, partition: claim.partition, boxed, freeze, resetSteps, skip });
+      const { boxed, freeze = false, resetSteps = [], skip = [], onTake } = this.#options;
+      const task = new Task({ plan, partition: claim.partition, boxed, freeze, resetSteps, skip, onTake });
       const bounds = (input: Input) => this.#log.bounds(input.plan.topicName, input.partition);
       await task.open(claim, async (input) => (await bounds(input)).startOffset);
       const tables = task.inputs.filter((input) => input.plan.kind === 'table');

@@ -240,3 +240,30 @@ describe('worker', () => {
     expect(worker.metrics().commits.count).toBeGreaterThan(0);
   });
 });
+
+describe('a record that holds the worker up', () => {
+  it('is named before it is tried, and left out, dead-lettered and journaled when told to', async () => {
+    const log = memoryLog();
+    const taken: string[] = [];
+    const first = await start(log, counts(), {
+      onTake: (topicName, partition, offset) => taken.push(`${topicName}/${partition}@${offset}`),
+    });
+    await send(log, [
+      ['k', 1],
+      ['k', 2],
+    ]);
+    while ((first.metrics().tasks[0]?.counters.in ?? 0) < 2) await new Promise((r) => setImmediate(r));
+    expect(taken).toEqual(['in/0@0', 'in/0@1']);
+    await first.stop();
+    await send(log, [
+      ['k', 3],
+      ['k', 4],
+    ]);
+    const worker = await start(log, counts(), { skip: [{ topic: 'in', partition: 0, offset: 3 }] });
+    worker.endOfInput();
+    await worker.finished;
+    expect(await received(log, 1)).toMatchObject([{ key: 'k', startMs: 0, n: 3 }]);
+    expect(worker.metrics().tasks[0]?.counters['dead_lettered/E_CALLBACK']).toBe(1);
+    expect((await log.bounds('millrace.dlq', 0)).endOffset).toBe(1);
+  });
+});
