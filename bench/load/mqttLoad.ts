@@ -72,9 +72,7 @@ async function load(options: MqttLoad): Promise<number[]> {
   };
   // All connect at once, but not so many in one go that the accept queue overflows.
   for (let client = 0; client < options.clients; client += 100)
-    await Promise.all(
-      Array.from({ length: Math.min(100, options.clients - client) }, (_, i) => startClient(client + i, options, acked)),
-    );
+    await Promise.all(Array.from({ length: Math.min(100, options.clients - client) }, (_, i) => startClient(client + i, options, acked)));
   await sleep(options.warmUpMs);
   const rates: number[] = [];
   for (let run = 0; run < options.runs; run++) {

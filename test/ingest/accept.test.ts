@@ -1,3 +1,4 @@
+// From a publish to a record or a dead letter: every reason, byte for byte.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MillraceError } from '../../engine/errors.ts';

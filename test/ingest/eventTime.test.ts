@@ -1,3 +1,4 @@
+// What counts as a time, and what does not.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { eventTimeMs } from '../../ingest/eventTime.ts';

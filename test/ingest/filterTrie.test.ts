@@ -1,3 +1,4 @@
+// The tree of filters against MQTT's definition, word for word.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseFilter } from '../../ingest/filter.ts';
@@ -40,20 +41,25 @@ describe('filterTrie', () => {
 
   it('finds what the definition finds, also after some are removed', () => {
     fc.assert(
-      fc.property(fc.uniqueArray(filters, { maxLength: 12, selector: (f) => f.join('/') }), fc.array(topics), fc.nat(), (all, published, removeEvery) => {
-        const trie = filterTrie<string>();
-        for (const filter of all) trie.add(parseFilterText(filter.join('/')), filter.join('/'));
-        const kept = all.filter((filter, i) => {
-          if (i % (1 + (removeEvery % 4)) !== 1) return true;
-          trie.remove(parseFilterText(filter.join('/')), filter.join('/'));
-          return false;
-        });
-        expect(trie.size).toBe(kept.length);
-        for (const topic of published) {
-          const expected = kept.filter((filter) => matches(filter, topic)).map((filter) => filter.join('/'));
-          expect([...trie.match(topic)].sort()).toEqual(expected.sort());
-        }
-      }),
+      fc.property(
+        fc.uniqueArray(filters, { maxLength: 12, selector: (f) => f.join('/') }),
+        fc.array(topics),
+        fc.nat(),
+        (all, published, removeEvery) => {
+          const trie = filterTrie<string>();
+          for (const filter of all) trie.add(parseFilterText(filter.join('/')), filter.join('/'));
+          const kept = all.filter((filter, i) => {
+            if (i % (1 + (removeEvery % 4)) !== 1) return true;
+            trie.remove(parseFilterText(filter.join('/')), filter.join('/'));
+            return false;
+          });
+          expect(trie.size).toBe(kept.length);
+          for (const topic of published) {
+            const expected = kept.filter((filter) => matches(filter, topic)).map((filter) => filter.join('/'));
+            expect([...trie.match(topic)].sort()).toEqual(expected.sort());
+          }
+        },
+      ),
       { numRuns: 500 },
     );
   });
@@ -71,5 +77,7 @@ describe('filterTrie', () => {
 
 /** Subscriptions may name `$SYS/`, which routes may not. */
 function parseFilterText(filter: string): ReturnType<typeof parseFilter> {
-  return levelsOf(filter).map((text) => (text === '#' ? { kind: 'rest' } : text === '+' ? { kind: 'one', name: undefined } : { kind: 'text', text }));
+  return levelsOf(filter).map((text) =>
+    text === '#' ? { kind: 'rest' } : text === '+' ? { kind: 'one', name: undefined } : { kind: 'text', text },
+  );
 }

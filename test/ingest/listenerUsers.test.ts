@@ -1,3 +1,4 @@
+// Who is let in, and what a wrong password gets.
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

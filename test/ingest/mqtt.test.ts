@@ -1,3 +1,4 @@
+// The mqtt(…) descriptor: types from around it, and every mistake named.
 import { describe, expect, expectTypeOf, it } from 'vitest';
 import { type Codec, topic } from '../../engine/topic.ts';
 import { type FilterLevel, parseFilter, parseKeyTemplate } from '../../ingest/filter.ts';
@@ -63,7 +64,10 @@ describe('mqtt', () => {
   });
 
   it('takes names that objects inherit', () => {
-    expect(parseFilter('+__proto__/+constructor').map((level) => (level as Extract<FilterLevel, { kind: 'one' }>).name)).toEqual(['__proto__', 'constructor']);
+    expect(parseFilter('+__proto__/+constructor').map((level) => (level as Extract<FilterLevel, { kind: 'one' }>).name)).toEqual([
+      '__proto__',
+      'constructor',
+    ]);
     expect(() => mqtt('a/+b', { key: '{toString}' })).toThrow("no segment is named 'toString'");
   });
 

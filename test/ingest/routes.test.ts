@@ -1,3 +1,4 @@
+// From MQTT topics to keys and partitions; topics are data, whatever they hold.
 import { describe, expect, it } from 'vitest';
 import fc from 'fast-check';
 import { partitionOf } from '../../engine/partitioner.ts';
@@ -21,7 +22,9 @@ function routeOf(topics: readonly RoutedTopic[]) {
 }
 
 const summary = (publish: RoutedPublish | string) =>
-  typeof publish === 'string' ? publish : publish.matches.map(({ routed: { topic: t }, key, partition, problem }) => [t.name, key?.toString() ?? problem, partition]);
+  typeof publish === 'string'
+    ? publish
+    : publish.matches.map(({ routed: { topic: t }, key, partition, problem }) => [t.name, key?.toString() ?? problem, partition]);
 
 describe('router', () => {
   it('captures named segments, builds the key, finds the partition, for every topic that matches', () => {
@@ -61,14 +64,25 @@ describe('router', () => {
     expect(routeOf([routed('all', '#', 'x')])(mqttTopic)).toContain(says);
   });
 
-  it.each(['a/../../etc/passwd', "'; DROP TABLE air; --", '__proto__', 'constructor', 'a\r\nb', '\u{ffff}', '\ufeffa', ' ', '/', 'a//b', '$share/g/t', 'é/ü', '\ufffd'])(
-    'takes %j as data, verbatim',
-    (mqttTopic) => {
-      const publish = routeOf([routed('all', mqttTopic.startsWith('$') ? '$share1/#' : '#', 'k')])(mqttTopic) as RoutedPublish;
-      expect(publish.mqttTopic).toBe(mqttTopic);
-      expect(publish.mqttTopicBytes.toString()).toBe(mqttTopic);
-    },
-  );
+  it.each([
+    'a/../../etc/passwd',
+    "'; DROP TABLE air; --",
+    '__proto__',
+    'constructor',
+    'a\r\nb',
+    '\u{ffff}',
+    '\ufeffa',
+    ' ',
+    '/',
+    'a//b',
+    '$share/g/t',
+    'é/ü',
+    '\ufffd',
+  ])('takes %j as data, verbatim', (mqttTopic) => {
+    const publish = routeOf([routed('all', mqttTopic.startsWith('$') ? '$share1/#' : '#', 'k')])(mqttTopic) as RoutedPublish;
+    expect(publish.mqttTopic).toBe(mqttTopic);
+    expect(publish.mqttTopicBytes.toString()).toBe(mqttTopic);
+  });
 
   it('is not fooled by ill-formed bytes that read back as a topic it knows', () => {
     const route = routeOf([routed('all', '#', 'x')]);

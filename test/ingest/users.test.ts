@@ -1,3 +1,4 @@
+// The users file, and what a storm of reconnects costs.
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
