@@ -1,12 +1,14 @@
 // Rows by the time they fall due: windows of many keys close at one instant, so rows wait in buckets, not in a heap.
 import { grown } from './slots.ts';
 import { IndexedHeap } from './indexedHeap.ts';
+import { sortBackwards } from './sortRows.ts';
+import type { LookupKey } from './storeKey.ts';
 
 /**
  * Rows, each due at a time. A bucket per time holds its rows in no order until it is first asked for its first one;
  * then it is sorted once, and stays sorted while rows come and go.
  *
- * Order   by due time, then by `compare`, which must not change for a row while it is in here
+ * Order   by due time, then by `compare`: first by the key, then as it likes; it must not change for a row while it is in here
  * Cost    add and remove O(1) before a bucket is sorted; then a binary search, and a move of what lies behind
  */
 export class DueBuckets {
@@ -14,8 +16,7 @@ export class DueBuckets {
   nextDueMs = Infinity;
 
   readonly #compare: (a: number, b: number) => number;
-  /** Sorted backwards, so that the first one is taken off the end. */
-  readonly #backwards: (a: number, b: number) => number;
+  readonly #keyOf: (row: number) => LookupKey;
   #bucketOf = new Int32Array(0);
   /** Place of a row in its bucket while that is not sorted. */
   #placeOf = new Int32Array(0);
@@ -30,9 +31,9 @@ export class DueBuckets {
   #lastDueMs = NaN;
   #lastBucket = -1;
 
-  constructor(compare: (a: number, b: number) => number) {
+  constructor(keyOf: (row: number) => LookupKey, compare: (a: number, b: number) => number) {
+    this.#keyOf = keyOf;
     this.#compare = compare;
-    this.#backwards = (a, b) => compare(b, a);
     this.#heap = new IndexedHeap((a, b) => (this.#dueMs[a] as number) < (this.#dueMs[b] as number));
   }
 
@@ -86,7 +87,8 @@ export class DueBuckets {
     if (bucket === -1) return -1;
     const rows = this.#rows[bucket] as number[];
     if (!this.#isSorted[bucket]) {
-      if (rows.length > 1) rows.sort(this.#backwards);
+      // Backwards, so that the first one is taken off the end.
+      sortBackwards(rows, this.#keyOf, this.#compare);
       this.#isSorted[bucket] = true;
     }
     return rows[rows.length - 1] as number;
