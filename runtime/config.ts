@@ -194,6 +194,7 @@ export type Config = {
 export const OTHER_VARIABLES = {
   MILLRACE_DEBUG: 'when set, errors show their stack',
   MILLRACE_KILL_AT: 'for tests: the point at which the process kills itself',
+  MILLRACE_REQUIRE_REAL: 'for tests: a missing real part is a failure, not a skipped test',
 } as const;
 
 /** `httpPort` → `--http-port`. */
