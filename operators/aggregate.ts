@@ -130,8 +130,7 @@ function intoWindows(
   return (rec) => {
     const key = keyOf(rec, 'aggregate');
     const { eventTimeMs } = rec;
-    if (!(eventTimeMs >= cached + sizeMs - advanceMs && eventTimeMs < cached + sizeMs) || cached === 0)
-      cached = firstStartMs(windows, eventTimeMs);
+    if (!(eventTimeMs >= cached + sizeMs - advanceMs && eventTimeMs < cached + sizeMs)) cached = firstStartMs(windows, eventTimeMs);
     let lateWindows = 0;
     for (let startMs = cached; startMs <= eventTimeMs; startMs += advanceMs) {
       const endMs = startMs + sizeMs;
