@@ -3,13 +3,7 @@ import { createRequire } from 'node:module';
 import { crc32cTable } from '../log/crc32c.ts';
 import { decodeRecordBatch } from '../log/recordBatch.ts';
 import { RecordBatchEncoder } from '../log/recordBatchEncoder.ts';
-
-interface Figure {
-  value: number;
-  unit: string;
-  target?: number;
-  runs?: number[];
-}
+import { type BenchResult, type Figure, figure } from './result.ts';
 
 export const name = 'record-batch';
 
@@ -54,11 +48,7 @@ function measure(units: number, work: () => void): number[] {
   });
 }
 
-function figure(runs: number[], unit: string, target?: number): Figure {
-  const rounded = runs.map((run) => Number(run.toPrecision(3)));
-  const value = [...rounded].sort((a, b) => a - b)[rounded.length >> 1] as number;
-  return target === undefined ? { value, unit, runs: rounded } : { value, unit, target, runs: rounded };
-}
+const rounded = (runs: number[]) => runs.map((run) => Number(run.toPrecision(3)));
 
 function encode(encoder: RecordBatchEncoder, withHeaders: boolean, checksum: boolean): Buffer {
   encoder.reset();
@@ -70,13 +60,13 @@ function encode(encoder: RecordBatchEncoder, withHeaders: boolean, checksum: boo
   return encoder.seal({ checksum });
 }
 
-export async function run(): Promise<{ name: string; figures: Record<string, Figure>; notes: string }> {
+export async function run(): Promise<BenchResult> {
   const encoder = new RecordBatchEncoder();
   const plain = Buffer.from(encode(encoder, false, true));
   const headed = Buffer.from(encode(encoder, true, true));
   const options = { appendTimeMs: 0 };
   const figures: Record<string, Figure> = {};
-  const microseconds = (runs: number[]) => runs.map((ns) => ns / 1000);
+  const microseconds = (runs: number[]) => rounded(runs.map((ns) => ns / 1000));
   figures.encode = figure(microseconds(measure(RECORDS, () => encode(encoder, false, true))), 'µs/record', 0.8);
   figures.decode = figure(microseconds(measure(RECORDS, () => decodeRecordBatch(plain, options))), 'µs/record', 0.3);
   figures['encode, four headers'] = figure(microseconds(measure(RECORDS, () => encode(encoder, true, true))), 'µs/record');
@@ -89,7 +79,7 @@ export async function run(): Promise<{ name: string; figures: Record<string, Fig
   const { crc32c } = createRequire(import.meta.url)('@node-rs/crc32') as { crc32c: (bytes: Buffer) => number };
   for (const size of [64, 256, 1_024, plain.length]) {
     const bytes = plain.subarray(0, size);
-    const perSecond = (runs: number[]) => runs.map((ns) => 1 / ns);
+    const perSecond = (runs: number[]) => rounded(runs.map((ns) => 1 / ns));
     figures[`crc32c native, ${size} B`] = figure(perSecond(measure(size, () => crc32c(bytes))), 'GB/s');
     figures[`crc32c table, ${size} B`] = figure(perSecond(measure(size, () => crc32cTable(bytes, 0, size))), 'GB/s');
   }

@@ -2,7 +2,7 @@
 import { MillraceError } from '../engine/errors.ts';
 import type { OutputBuffer } from '../engine/ports.ts';
 import { type Headers, noHeaders } from '../engine/record.ts';
-import { headersSize, RecordBatchEncoder } from './recordBatchEncoder.ts';
+import { measureHeaders, RecordBatchEncoder } from './recordBatchEncoder.ts';
 
 /** Largest record: key, value and headers together. Fits Kafka's default of 1,048,588 bytes a batch. Unit: bytes. */
 export const RECORD_BYTES_MAX = 900 * 1024;
@@ -39,7 +39,8 @@ export class BatchedOutput implements OutputBuffer {
 
   add(topic: string, partition: number, key: Uint8Array | null, value: Uint8Array | null, timeMs: number, headers: Headers): void {
     if (this.#taken) throw new MillraceError('E_ASSERT', `output buffer: a record for '${topic}' after the buffer was handed over`);
-    const size = (key === null ? 0 : key.length) + (value === null ? 0 : value.length) + (headers === noHeaders ? 0 : headersSize(headers));
+    const headersSize = measureHeaders(headers);
+    const size = (key === null ? 0 : key.length) + (value === null ? 0 : value.length) + (headers === noHeaders ? 0 : headersSize);
     if (size > RECORD_BYTES_MAX)
       throw new MillraceError(
         'E_TOO_LARGE',
@@ -47,7 +48,7 @@ export class BatchedOutput implements OutputBuffer {
       );
     const batch = this.#batch(topic, partition, size);
     const before = batch.byteCount;
-    batch.add(key, value, timeMs, headers);
+    batch.add(key, value, timeMs, headers, headersSize);
     this.recordCount++;
     this.byteCount += batch.byteCount - before;
   }

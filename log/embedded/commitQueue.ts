@@ -147,23 +147,35 @@ export class CommitQueue {
     }
     this.#onPoint?.('after-commit-before-flush');
     this.#sequence = sequence;
-    this.#flushed.write(sequence);
+    this.#announce(sequence);
     this.#usedBytes = usedBytes(this.#environment);
     for (const apply of applied) apply();
     return results;
   }
 
-  /** Tells a full disk, after which the log goes on, from a disk that failed, after which it must not. */
-  #failure(error: unknown, wroteAll: boolean): unknown {
-    if (error instanceof MillraceError) return error;
-    const code = (error as { code?: unknown }).code;
-    const isFull = code === 28 || code === 122 || code === -30792;
-    if (isFull && this.#isIntact())
-      return new MillraceError('E_LOG_FULL', `no space left for the log: ${messageOf(error)}`, { cause: error });
-    if (!wroteAll && typeof code !== 'number') return error;
+  /** Shows the commit to readers elsewhere. It is durable already: what goes wrong here does not undo it, and is made good by the next. */
+  #announce(sequence: number): void {
+    try {
+      this.#flushed.write(sequence);
+    } catch (error) {
+      if (!isFull(error)) this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): MillraceError {
     this.#failed = new MillraceError('E_FLUSH', `the log could not be written: ${messageOf(error)}`, { cause: error });
     this.#onFatal?.(this.#failed);
     return this.#failed;
+  }
+
+  /** Tells a full disk, after which the log goes on, from a disk that failed, after which it must not. */
+  #failure(error: unknown, wroteAll: boolean): unknown {
+    if (error instanceof MillraceError) return error;
+    if (isFull(error) && this.#isIntact())
+      return new MillraceError('E_LOG_FULL', `no space left for the log: ${messageOf(error)}`, { cause: error });
+    // What failed before the last write and is not LMDB's own error is a bug in an operation, and the transaction is undone.
+    if (!wroteAll && typeof (error as { code?: unknown }).code !== 'number') return error;
+    return this.#fail(error);
   }
 
   /** True when LMDB still serves and the failed transaction left nothing. */
@@ -175,4 +187,10 @@ export class CommitQueue {
       return false;
     }
   }
+}
+
+/** No space, by LMDB's numbers (ENOSPC, EDQUOT, MDB_MAP_FULL) or Node's names. */
+function isFull(error: unknown): boolean {
+  const code = (error as { code?: unknown }).code;
+  return code === 28 || code === 122 || code === -30792 || code === 'ENOSPC' || code === 'EDQUOT';
 }

@@ -76,7 +76,12 @@ function openDatabases(path: string, mapSize: number, readOnly: boolean): Enviro
     ...({ permissionsMode: 0o600 } as object),
   });
   const opened: Partial<Record<(typeof DATABASES)[number], Rows>> = {};
-  for (const name of DATABASES) opened[name] = root.openDB<Buffer, Buffer>(name, { encoding: 'binary', keyEncoding: 'binary' });
+  const openAll = () => {
+    for (const name of DATABASES) opened[name] = root.openDB<Buffer, Buffer>(name, { encoding: 'binary', keyEncoding: 'binary' });
+  };
+  // One transaction, so that a new environment costs one flush instead of one a database.
+  if (readOnly) openAll();
+  else root.transactionSync(openAll);
   if (DATABASES.some((name) => opened[name] === undefined)) throw new MillraceError('E_CORRUPT', `${path} lacks a part of the log`);
   return { root, ...(opened as Record<(typeof DATABASES)[number], Rows>) };
 }
