@@ -26,6 +26,7 @@ export interface ConnectionHost {
   readonly onMishap: (error: unknown) => void;
   /** Connections with bytes received that nobody has looked at yet. */
   readonly held: { count: number };
+  /** Its socket is closed. */
   readonly onClosed: (connection: Connection) => void;
 }
 
@@ -36,8 +37,8 @@ const HOLD = { connecting: 1, log: 2, session: 4, output: 8 } as const;
 const OUTPUT_BYTES_MAX = 4 << 20;
 /** QoS 2 publishes of one connection between PUBREC and PUBREL. */
 const QOS2_MAX = 1_000;
-/** Longest time a packet may take from its first byte to its last. Unit: ms. */
-const PACKET_MS_MAX = 60_000;
+/** Longest time a packet may take from its first byte to its last, a session to open, and a client not to read what we send. Unit: ms. */
+const PATIENCE_MS = 60_000;
 /** Longest time a closed connection may take to send what it still has. Unit: ms. */
 const FAREWELL_MS_MAX = 5_000;
 
@@ -64,6 +65,7 @@ export class Connection implements AckTarget {
   #partialSinceMs = 0;
   #lastDataMs: number;
   #keepaliveMs = 0;
+  #unreadSinceMs = 0;
   #acks: number[] = [];
   /** Packet ids of QoS 2 publishes taken, until their PUBREL; true once durable. */
   readonly #exactly: Map<number, boolean> = new Map();
@@ -76,7 +78,10 @@ export class Connection implements AckTarget {
     socket.on('data', (chunk: Buffer) => this.#receive(chunk));
     socket.on('drain', () => this.#release(HOLD.output));
     socket.on('error', () => {});
-    socket.on('close', () => this.#closed());
+    socket.on('close', () => {
+      this.#closed();
+      host.onClosed(this);
+    });
   }
 
   /** The session is open: CONNACK is out, publishes may be taken. */
@@ -105,10 +110,15 @@ export class Connection implements AckTarget {
       if (nowMs - this.#overSinceMs > FAREWELL_MS_MAX) this.socket.destroy();
     } else if (this.state === 'new') {
       if (nowMs - this.openedMs > connectTimeoutMs) this.#reject(`no CONNECT within ${connectTimeoutMs} ms`);
-    } else if (this.#partialLength > 0 && this.#holds === 0 && nowMs - this.#partialSinceMs > PACKET_MS_MAX)
-      this.refuse(`a packet that took more than ${PACKET_MS_MAX} ms`);
-    // Source: MQTT 3.1.1, 3.1.2.10: one and a half times the keep alive. Whom we do not read is not silent.
-    else if (this.#keepaliveMs > 0 && this.#holds === 0 && nowMs - this.#lastDataMs > 1.5 * this.#keepaliveMs) this.close();
+    } else if (this.state === 'connecting') {
+      if (nowMs - this.#lastDataMs > PATIENCE_MS) this.#reject(`no session within ${PATIENCE_MS} ms`);
+    } else if ((this.#holds & HOLD.output) !== 0) {
+      if (nowMs - this.#unreadSinceMs > PATIENCE_MS) this.refuse(`nothing, and read nothing, for ${PATIENCE_MS} ms`);
+    } else if (this.#holds !== 0) return;
+    else if (this.#partialLength > 0 && nowMs - this.#partialSinceMs > PATIENCE_MS)
+      this.refuse(`a packet that took more than ${PATIENCE_MS} ms`);
+    // Source: MQTT 3.1.1, 3.1.2.10: one and a half times the keep alive.
+    else if (this.#keepaliveMs > 0 && nowMs - this.#lastDataMs > 1.5 * this.#keepaliveMs) this.close();
   }
 
   /** Closes the connection; what is written already still goes out. aedes sends the will unless the client said DISCONNECT. */
@@ -125,7 +135,6 @@ export class Connection implements AckTarget {
     this.socket.destroySoon();
     // Read to the end, unseen, so that a client that still sends does not turn our last words into a reset.
     this.socket.resume();
-    this.#host.onClosed(this);
   }
 
   /** Closes a client that broke a rule. */
@@ -170,7 +179,10 @@ export class Connection implements AckTarget {
   #write(bytes: Buffer): void {
     const { socket } = this;
     if (!socket.writable) return;
-    if (!socket.write(bytes) && this.state === 'ready') this.#hold(HOLD.output);
+    if (!socket.write(bytes) && this.state === 'ready' && (this.#holds & HOLD.output) === 0) {
+      this.#unreadSinceMs = this.#host.monotonicMs();
+      this.#hold(HOLD.output);
+    }
     if (socket.writableLength > OUTPUT_BYTES_MAX) {
       socket.destroy();
       this.refuse(`more than ${OUTPUT_BYTES_MAX} bytes that it does not read`);
@@ -212,11 +224,15 @@ export class Connection implements AckTarget {
 
   /** Whatever a client sends, it can only lose its own connection by it. */
   #consume(chunk: Buffer): void {
+    // What is answered at once, to a thousand pings in one piece, say, goes out in one write.
+    this.socket.cork();
     try {
       this.#consumePackets(chunk);
     } catch (error) {
       this.close();
       this.#host.onMishap(error);
+    } finally {
+      this.socket.uncork();
     }
   }
 

@@ -472,6 +472,28 @@ describe('connections', () => {
     expect(listener.counters()).toMatchObject({ clients: 2, rejectedConnections: 1 });
   });
 
+  it('a client that reads nothing of what we answer gives its place back', async () => {
+    let nowMs = 0;
+    const { raw, listener } = await openListener({ monotonicMs: () => nowMs, connectionsMax: 1, packetBytesMax: 900_000 });
+    const frozen = await raw().connect('frozen');
+    frozen.socket.pause();
+    const pings = Buffer.concat(Array.from({ length: 100_000 }, () => PINGREQ));
+    // Its kernel and ours take some megabytes of answers before nothing goes any more.
+    for (let i = 0; i < 100; i++) frozen.socket.write(pings);
+    expect(await raw().closed).toBe('');
+    // Every look is another ten seconds, so that it has been frozen for a minute as soon as it is.
+    await eventually(() => {
+      nowMs += 10_000;
+      return listener.counters().clients;
+    }).toBe(0);
+    await eventually(async () => {
+      nowMs += 10_000;
+      const next = raw().send(connectPacket('next'));
+      return (await Promise.race([next.closed, next.until(CONNACK).then(() => 'in')])) === 'in';
+    }).toBe(true);
+    expect(listener.counters().refusedPackets).toBe(1);
+  });
+
   it('lets in no more than connectionsMax', async () => {
     const { raw, listener, warnings } = await openListener({ connectionsMax: 2 });
     const [a] = [await raw().connect('a'), await raw().connect('b')];
