@@ -52,7 +52,7 @@ export async function run(): Promise<BenchResult> {
   try {
     const runs = await runLoad({
       port: millrace.info.mqtt.port,
-      dir: join(data, 'log'),
+      dir: data,
       clients: 100,
       devices: 1_000,
       perSecond: 10_000,

@@ -7,7 +7,7 @@ import { type EmbeddedReader, openEmbeddedReader } from '../../log/embedded/embe
 
 export interface AlertLoad {
   readonly port: number;
-  /** The folder of the log. */
+  /** The data folder. */
   readonly dir: string;
   readonly clients: number;
   readonly devices: number;
