@@ -1,13 +1,14 @@
 // Values that a store can keep: found out when they are set, where the record that brought them can still be blamed.
 import { MillraceError } from './errors.ts';
 
-/** Unit: levels. */
+/** Less than any codec of ours goes down. Unit: levels. */
 const DEPTH_MAX = 500;
 
 /**
- * Refuses what no codec can write: it would stop the worker at the next commit, and again after every restart.
+ * Refuses what cannot be written: at the next commit there would be no record to blame any more, and the worker would
+ * stop there again after every restart. What it lets pass, msgpack() can write.
  *
- * Errors  E_RESULT naming the path: undefined, function, symbol, promise, Map, Set, class instance, circular
+ * Errors  E_RESULT naming the path: undefined, function, symbol, class instance (but Date and Uint8Array), circular
  */
 export function checkStorable(value: unknown, path: string): void {
   if (typeof value === 'object' && value !== null) checkObject(value, path, 0);
@@ -23,30 +24,37 @@ export function freezeDeep(value: unknown): void {
 }
 
 function checkObject(value: object, path: string, depth: number): void {
-  if (value instanceof Uint8Array || value instanceof Date) return;
-  if (value instanceof Promise) throw refused(path, 'a promise');
-  if (depth >= DEPTH_MAX) throw refused(path.slice(0, 200), `nested deeper than ${DEPTH_MAX} levels, or circular`);
-  const isArray = Array.isArray(value);
-  const prototype: unknown = Object.getPrototypeOf(value);
-  if (!isArray && prototype !== Object.prototype && prototype !== null)
-    throw refused(path, `an object of class ${(prototype as object).constructor.name}`);
-  const fields = value as Record<string, unknown>;
-  for (const key in fields) {
-    const field = fields[key];
-    switch (typeof field) {
-      case 'object':
-        if (field !== null) checkObject(field, isArray ? `${path}[${key}]` : `${path}.${key}`, depth + 1);
-        break;
-      case 'function':
-      case 'symbol':
-        throw refused(isArray ? `${path}[${key}]` : `${path}.${key}`, `a ${typeof field}`);
-    }
+  if (depth >= DEPTH_MAX) throw refused(path.slice(0, 100), `nested deeper than ${DEPTH_MAX} levels, or contains itself`);
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length; i++) checkField(value[i], path, i, depth);
+    return;
   }
+  const prototype = Object.getPrototypeOf(value) as object | null;
+  if (prototype === Object.prototype || prototype === null) {
+    for (const name in value) checkField((value as Record<string, unknown>)[name], path, name, depth);
+  } else if (!(value instanceof Date || value instanceof Uint8Array))
+    throw refused(path, `a ${prototype.constructor?.name ?? 'class instance'}`);
+}
+
+/** The path is only written out when something is wrong, or one level further down. */
+function checkField(field: unknown, path: string, name: string | number, depth: number): void {
+  switch (typeof field) {
+    case 'object':
+      if (field !== null) checkObject(field, pathOf(path, name), depth + 1);
+      return;
+    case 'function':
+    case 'symbol':
+      throw refused(pathOf(path, name), `a ${typeof field}`);
+  }
+}
+
+function pathOf(path: string, name: string | number): string {
+  return typeof name === 'number' ? `${path}[${name}]` : `${path}.${name}`;
 }
 
 function refused(path: string, found: string): MillraceError {
   return new MillraceError(
     'E_RESULT',
-    `${path} is ${found}, which cannot be kept in a store; keep numbers, text, booleans, bigints, dates, bytes, arrays and plain objects`,
+    `${path} is ${found}, which cannot be kept in a store; keep numbers, text, booleans, bigints, Dates, Uint8Arrays, arrays and plain objects`,
   );
 }

@@ -434,21 +434,25 @@ describe('stores', () => {
   it('settle at a cut and at an abort: a rollback without a savepoint goes no further back', () => {
     const pair = new Pair();
     pair.begin();
+    pair.open('before', 0, 1_000);
+    pair.begin();
     pair.open('a', 0, 1_000);
     pair.cut();
     pair.rollback();
     pair.check();
-    expect(pair.real.windows.size).toBe(1);
+    expect(pair.real.windows.size).toBe(2);
     pair.open('b', 0, 1_000);
     pair.setTimer('b', 'hold', 5);
     pair.rollback();
     pair.check();
+    pair.run({ op: 'committed' });
+    pair.cut();
     pair.begin();
     pair.setTimer('b', 'hold', 5);
     pair.run({ op: 'abort' });
     pair.rollback();
     pair.check();
-    expect(pair.real.windows.size).toBe(0);
+    expect(pair.real.windows.size).toBe(2);
     pair.open('c', 0, 1_000);
     pair.run({ op: 'cut' });
     pair.check();
