@@ -86,6 +86,8 @@ export class Cleaner {
   }
 
   async #clean(which: 'due' | 'all'): Promise<void> {
+    // A reader that was killed would hold back what was deleted since, for ever: freed pages are not used again while one may see them.
+    this.#environment.root.readerCheck();
     for (const partition of this.#topics.all()) {
       if (this.#isStopped) return;
       const { cleanup, keepMs } = partition.spec();

@@ -127,7 +127,7 @@ export class EmbeddedLog implements LogPort {
 
   async offsetForTime(topic: string, partition: number, timeMs: number): Promise<number> {
     this.#open();
-    return findTime(this.#environment, { ...this.#topics.partition(topic, partition) }, timeMs);
+    return findTime(this.#environment, { ...this.#topics.partition(topic, partition) }, timeMs, () => this.#open());
   }
 
   newBuffer(): OutputBuffer {

@@ -61,7 +61,7 @@ export class EmbeddedReader implements LogReader {
   }
 
   async offsetForTime(topic: string, partition: number, timeMs: number): Promise<number> {
-    return findTime(this.#environment, this.#find(topic, partition, this.#look()), timeMs);
+    return findTime(this.#environment, this.#find(topic, partition, this.#look()), timeMs, () => void this.#look());
   }
 
   async checkpoints(pipeline: string): Promise<ReadonlyMap<number, Uint8Array>> {

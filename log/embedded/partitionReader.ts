@@ -118,7 +118,7 @@ export function breathe(): Promise<void> {
 export const SCAN_BYTES = 8 << 20;
 
 /** The first offset in the view whose record has an event time of at least `timeMs`; its end when there is none. */
-export async function findTime(environment: Environment, view: PartitionView, timeMs: number): Promise<number> {
+export async function findTime(environment: Environment, view: PartitionView, timeMs: number, checkOpen: () => void): Promise<number> {
   let offset = view.startOffset;
   while (offset < view.endOffset) {
     const { batches, nextOffset } = readPartition(environment, view, offset, SCAN_BYTES);
@@ -129,6 +129,7 @@ export async function findTime(environment: Environment, view: PartitionView, ti
       }
     offset = nextOffset;
     await breathe();
+    checkOpen();
   }
   return view.endOffset;
 }

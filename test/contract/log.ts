@@ -508,6 +508,8 @@ export function logContract(adapter: string, open: () => Promise<LogHarness>): v
         await log.commit([first], buffer());
         expect(await log.resolve([first])).toBe('committed');
         expect(await log.resolve([commitOf(claim, 'c2', [], 2)])).toBe('aborted');
+        // Neither this commit nor the one before it: somebody else has been at the checkpoint.
+        expect(await log.resolve([commitOf(claim, 'c7', [], 7)])).toBe('lost');
         await claimOne(`p-${id}`);
         expect(await log.resolve([first])).toBe('lost');
       });
