@@ -22,7 +22,7 @@ export interface Timers<K> {
 /**
  * Open windows as rows of numbers in one slab, chained per key, due in order of their close.
  * A row is an integer handle, valid until the row is removed. `numbers` and `boxes` are replaced when the slab grows:
- * read them again after `open`.
+ * read them again after `open`. What is in a box is immutable: put another value in its place, or undo cannot bring the old one back.
  */
 export interface WindowStore<K> {
   readonly numbers: Float64Array;

@@ -147,7 +147,9 @@ class TimerSet<K> implements Timers<K>, TaskStore, SlotStore {
         `step '${this.#stepId}', store '${this.name}': a timer of ${inKey.length} and ${bytes.length} bytes cannot be read`,
       );
     const name = inKey.toString('utf8', split, split + nameLength);
-    this.#enter(this.#slots.openStored(), decodeLookup(inKey, 0, split), name, bytes.readDoubleLE(1));
+    const lookup = decodeLookup(inKey, 0, split);
+    assert(this.#byName.get(name)?.has(lookup) !== true, `store '${this.name}': a timer was restored twice`);
+    this.#enter(this.#slots.openStored(), lookup, name, bytes.readDoubleLE(1));
   }
 
   saveValue(slot: number, numbers: Float64Array, n: number): void {

@@ -133,6 +133,11 @@ describe('timers', () => {
     expect(() => make().restore(bytes, good.subarray(1), SHAPE)).toThrow('E_CORRUPT');
     expect(() => make().restore(bytes.subarray(0, 3), good, SHAPE)).toThrow('E_CORRUPT');
     expect(() => make().restore(Buffer.from([1, 97, 255, 255, 255, 255]), good, SHAPE)).toThrow('E_CORRUPT');
+    const fresh = make();
+    expect(() => fresh.restore(Buffer.from([77, 97, 0, 0, 0, 0]), good, SHAPE)).toThrow('E_CORRUPT');
+    expect(fresh.size).toBe(0);
+    fresh.restore(bytes, good, SHAPE);
+    expect(() => fresh.restore(bytes, good, SHAPE)).toThrow('E_ASSERT');
     expect(() => make().restore(bytes, good, { kind: 'window', cells: [] })).toThrow('E_STATE_SHAPE');
     expect(() => make().fire()).toThrow('E_ASSERT');
   });

@@ -249,6 +249,10 @@ describe('windowStore: rows', () => {
     const [[key, value]] = cutOf(store) as [[Uint8Array, Uint8Array]];
     expect(() => store.cut(() => {})).toThrow('three generations');
     expect(() => store.restore(key, value, store.shape)).toThrow('E_ASSERT');
+    const fresh = make([COUNT]);
+    const shape = stored(store);
+    fresh.restore(key, value, shape);
+    expect(() => fresh.restore(key, value, shape)).toThrow('restored twice');
     const late = make([COUNT]);
     late.open('b', 0, 1, 1);
     expect(() => late.restore(key, value, store.shape)).toThrow('restored after the first record');
@@ -315,7 +319,9 @@ describe('windowStore: many rows', () => {
     store.cut(() => expect.unreachable('nothing changed'));
     store.committed();
     for (let i = 0; i < 10_000; i++) store.touch(store.find(i % 10 === 0 ? i : `device-${i}`, 60));
-    for (const [key, value] of cutOf(store)) expect(value?.toString()).toBe(before.get(Buffer.from(key).toString('hex')));
+    const touched = cutOf(store).map(([key, value]) => [Buffer.from(key).toString('hex'), value?.toString()] as const);
+    expect(touched).toHaveLength(10_000);
+    expect(touched.filter(([key, value]) => before.get(key) !== value)).toStrictEqual([]);
   });
 
   it('finds every one of a key’s many windows, whichever way they are asked for', () => {
@@ -327,12 +333,11 @@ describe('windowStore: many rows', () => {
         (open, asked) => {
           const store = make([COUNT]);
           for (const startMs of open) for (const key of ['a', 'b', 1]) store.open(key, startMs, startMs + 1, 99);
-          for (const [key, startMs] of asked) {
+          const found = asked.map(([key, startMs]) => {
             const row = store.find(key, startMs);
-            expect(row === -1 ? undefined : [store.key(row), store.startMs(row)]).toStrictEqual(
-              open.includes(startMs) ? [key, startMs] : undefined,
-            );
-          }
+            return row === -1 ? undefined : [store.key(row), store.startMs(row)];
+          });
+          expect(found).toStrictEqual(asked.map(([key, startMs]) => (open.includes(startMs) ? [key, startMs] : undefined)));
         },
       ),
     );
