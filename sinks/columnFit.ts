@@ -9,11 +9,15 @@ import {
   type DuckDBValue,
   DuckDBDateValue,
   DuckDBDecimalValue,
+  DuckDBTimestampTZValue,
+  DuckDBTimestampValue,
   DuckDBUUIDValue,
   FLOAT,
   HUGEINT,
   INTEGER,
   SMALLINT,
+  TIMESTAMP,
+  TIMESTAMPTZ,
   TINYINT,
   UBIGINT,
   UHUGEINT,
@@ -28,13 +32,9 @@ import type { ColumnType, ScalarType } from './columnType.ts';
 /** What {@link ColumnFit.fit} answers when the value does not belong into the column. */
 export const MISFIT: unique symbol = Symbol('misfit');
 
-/**
- * A column's way in. Values are staged in a type that is cheap to hand over; `select` turns the staged value into the column's.
- * Times are staged as DOUBLE milliseconds, which are whole and exact, because an object for each costs more than the cast.
- */
+/** A column's way in: values are handed over in the type `stage`, which DuckDB casts to the column's where they differ. */
 export interface ColumnFit {
   readonly stage: DuckDBType;
-  readonly select: (quotedName: string) => string;
   /** The value to stage, or MISFIT. Never called with null or undefined. */
   readonly fit: (value: unknown) => DuckDBValue | typeof MISFIT;
 }
@@ -47,12 +47,9 @@ const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\
 const ISO_DATE = /^\d{4}-\d\d-\d\d$/;
 const UUID_TEXT = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
-const asIs = (name: string): string => name;
-
 function integer(stage: DuckDBType, min: number, max: number): ColumnFit {
   return {
     stage,
-    select: asIs,
     fit: (value) => {
       const n = typeof value === 'bigint' && value >= BigInt(min) && value <= BigInt(max) ? Number(value) : value;
       return typeof n === 'number' && Number.isInteger(n) && n >= min && n <= max ? n : MISFIT;
@@ -63,7 +60,6 @@ function integer(stage: DuckDBType, min: number, max: number): ColumnFit {
 function bigInteger(stage: DuckDBType, min: bigint, max: bigint): ColumnFit {
   return {
     stage,
-    select: asIs,
     fit: (value) => {
       const n = typeof value === 'number' && Number.isSafeInteger(value) ? BigInt(value) : value;
       return typeof n === 'bigint' && n >= min && n <= max ? n : MISFIT;
@@ -74,7 +70,6 @@ function bigInteger(stage: DuckDBType, min: bigint, max: bigint): ColumnFit {
 function floating(stage: DuckDBType): ColumnFit {
   return {
     stage,
-    select: asIs,
     fit: (value) => {
       if (typeof value === 'number') return value;
       return typeof value === 'bigint' && BigInt(Number(value)) === value ? Number(value) : MISFIT;
@@ -85,7 +80,6 @@ function floating(stage: DuckDBType): ColumnFit {
 /** FLOAT has 24 bits: a finite number beyond its range would become infinite. */
 const float: ColumnFit = {
   stage: FLOAT,
-  select: asIs,
   fit: (value) => (typeof value === 'number' && (Number.isFinite(Math.fround(value)) || !Number.isFinite(value)) ? value : MISFIT),
 };
 
@@ -96,14 +90,14 @@ function dayMs(text: string): number {
 }
 
 function timeOf(value: unknown): number | typeof MISFIT {
-  let ms = value instanceof Date ? value.getTime() : value;
-  if (typeof value === 'string') ms = ISO_TIME.test(value) && !Number.isNaN(dayMs(value.slice(0, 10))) ? Date.parse(value) : Number.NaN;
-  return typeof ms === 'number' && Number.isInteger(ms) && Math.abs(ms) <= TIME_MS_MAX ? ms : MISFIT;
+  if (typeof value === 'number') return Number.isInteger(value) && Math.abs(value) <= TIME_MS_MAX ? value : MISFIT;
+  if (value instanceof Date) return timeOf(value.getTime());
+  const isTime = typeof value === 'string' && ISO_TIME.test(value) && !Number.isNaN(dayMs(value.slice(0, 10)));
+  return isTime ? timeOf(Date.parse(value)) : MISFIT;
 }
 
 const date: ColumnFit = {
   stage: DATE,
-  select: asIs,
   fit: (value) => {
     const ms = value instanceof Date ? value.getTime() : typeof value === 'string' && ISO_DATE.test(value) ? dayMs(value) : Number.NaN;
     return Number.isNaN(ms) ? MISFIT : new DuckDBDateValue(Math.floor(ms / DAY_MS));
@@ -115,7 +109,6 @@ function decimal({ width, scale }: ColumnType): ColumnFit {
   const limit = 10n ** BigInt(width);
   return {
     stage: DECIMAL(width, scale),
-    select: asIs,
     fit: (value) => {
       let scaled: bigint;
       if (typeof value === 'bigint') scaled = value * 10n ** BigInt(scale);
@@ -134,8 +127,8 @@ function jsonText(value: unknown): string {
   });
 }
 
-const FITS: Readonly<Record<Exclude<ScalarType, 'DECIMAL'>, ColumnFit>> = {
-  BOOLEAN: { stage: BOOLEAN, select: asIs, fit: (value) => (typeof value === 'boolean' ? value : MISFIT) },
+const FITS: Readonly<Record<Exclude<ScalarType, 'DECIMAL' | 'TIMESTAMP' | 'TIMESTAMPTZ'>, ColumnFit>> = {
+  BOOLEAN: { stage: BOOLEAN, fit: (value) => (typeof value === 'boolean' ? value : MISFIT) },
   TINYINT: integer(TINYINT, -128, 127),
   SMALLINT: integer(SMALLINT, -32_768, 32_767),
   INTEGER: integer(INTEGER, -2_147_483_648, 2_147_483_647),
@@ -148,25 +141,50 @@ const FITS: Readonly<Record<Exclude<ScalarType, 'DECIMAL'>, ColumnFit>> = {
   UHUGEINT: bigInteger(UHUGEINT, 0n, 2n ** 128n - 1n),
   FLOAT: float,
   DOUBLE: floating(DOUBLE),
-  VARCHAR: { stage: VARCHAR, select: asIs, fit: (value) => (typeof value === 'string' ? value : MISFIT) },
-  JSON: { stage: VARCHAR, select: (name) => `${name}::JSON`, fit: jsonText },
+  VARCHAR: { stage: VARCHAR, fit: (value) => (typeof value === 'string' ? value : MISFIT) },
+  JSON: { stage: VARCHAR, fit: jsonText },
   UUID: {
     stage: UUID,
-    select: asIs,
     fit: (value) =>
       typeof value === 'string' && UUID_TEXT.test(value) ? DuckDBUUIDValue.fromUint128(BigInt(`0x${value.replaceAll('-', '')}`)) : MISFIT,
   },
   DATE: date,
-  TIMESTAMP: { stage: DOUBLE, select: (name) => `make_timestamp(${name}::BIGINT * 1000)`, fit: timeOf },
-  TIMESTAMPTZ: { stage: DOUBLE, select: (name) => `make_timestamptz(${name}::BIGINT * 1000)`, fit: timeOf },
 };
 
 /** Offsets are staged as DOUBLE too: they are whole, far below 2^53, and a bigint for each costs more than the cast. */
-export const offsetFit: ColumnFit = { stage: DOUBLE, select: (name) => `${name}::BIGINT`, fit: floating(DOUBLE).fit };
+export const offsetFit: ColumnFit = { stage: DOUBLE, fit: floating(DOUBLE).fit };
 
-/** The way into a column of this type. */
+/**
+ * Times become objects with a bigint inside, which cost more than the rest of a row together; but windows, commits and
+ * bursts give many rows of one table the same times, so the last one is kept.
+ */
+function time<T extends DuckDBTimestampValue | DuckDBTimestampTZValue>(stage: DuckDBType, make: (micros: bigint) => T): ColumnFit {
+  let lastMs = Number.NaN;
+  let last = make(0n);
+  return {
+    stage,
+    fit: (value) => {
+      const ms = timeOf(value);
+      if (ms === MISFIT || ms === lastMs) return ms === MISFIT ? MISFIT : last;
+      lastMs = ms;
+      last = make(BigInt(ms) * 1_000n);
+      return last;
+    },
+  };
+}
+
+/** The way into a column of this type. One for each column: it may remember values. */
 export function columnFit(type: ColumnType): ColumnFit {
-  return type.type === 'DECIMAL' ? decimal(type) : FITS[type.type];
+  switch (type.type) {
+    case 'DECIMAL':
+      return decimal(type);
+    case 'TIMESTAMP':
+      return time(TIMESTAMP, (micros) => new DuckDBTimestampValue(micros));
+    case 'TIMESTAMPTZ':
+      return time(TIMESTAMPTZ, (micros) => new DuckDBTimestampTZValue(micros));
+    default:
+      return FITS[type.type];
+  }
 }
 
 /** The type a column gets from the first value seen in it. */

@@ -2,7 +2,7 @@
 import type { DuckDBValue } from '@duckdb/node-api';
 import { MillraceError } from '../engine/errors.ts';
 import type { TableSpec } from '../engine/topic.ts';
-import { type ColumnFit, columnFit, MISFIT, offsetFit, TIME_MS_MAX, typeFromValue } from './columnFit.ts';
+import { type ColumnFit, columnFit, MISFIT, offsetFit, typeFromValue } from './columnFit.ts';
 import { type ColumnType, columnType } from './columnType.ts';
 import { foldName } from './quoteName.ts';
 import { isSystemColumn, LEADING_COLUMNS, PIPELINE_COLUMN, TRAILING_COLUMNS } from './systemColumns.ts';
@@ -109,8 +109,8 @@ export class RowBuffer {
     const [partition, offset, eventTime, appendTime] = this.#trailing as [BufferColumn, BufferColumn, BufferColumn, BufferColumn];
     partition.values[slot] = origin.partition;
     offset.values[slot] = origin.offset;
-    eventTime.values[slot] = origin.eventTimeMs;
-    appendTime.values[slot] = origin.appendTimeMs;
+    eventTime.values[slot] = this.#time(eventTime, origin.eventTimeMs);
+    appendTime.values[slot] = this.#time(appendTime, origin.appendTimeMs);
     if (hasWindow) this.windowed = true;
     this.#place(this.#identityOf(key, hasWindow ? (row.startMs as number) : undefined), slot);
   }
@@ -158,14 +158,17 @@ export class RowBuffer {
   }
 
   #setWindow(startMs: number, endMs: number, slot: number): void {
-    for (const ms of [startMs, endMs])
-      if (!Number.isInteger(ms) || Math.abs(ms) > TIME_MS_MAX)
-        throw new MillraceError(
-          'E_COLUMN',
-          `table '${this.#spec.name}': a window from ${startMs} to ${endMs}; startMs and endMs are whole epoch milliseconds`,
-        );
-    this.#windowStart.values[slot] = startMs;
-    this.#windowEnd.values[slot] = endMs;
+    this.#windowStart.values[slot] = this.#time(this.#windowStart, startMs);
+    this.#windowEnd.values[slot] = this.#time(this.#windowEnd, endMs);
+  }
+
+  #time({ name, fit }: BufferColumn, ms: number): DuckDBValue {
+    const staged = fit.fit(ms);
+    if (staged !== MISFIT) return staged;
+    throw new MillraceError(
+      'E_COLUMN',
+      `table '${this.#spec.name}': ${name} ${ms} is no time; startMs, endMs and event times are whole epoch milliseconds`,
+    );
   }
 
   #setFields(row: Record<string, unknown>, hasWindow: boolean, slot: number): void {

@@ -50,7 +50,7 @@ export class TableWriter {
   readonly #connection: DuckDBConnection;
   readonly #spec: TableSpec;
   readonly #table: string;
-  /** Columns the stored table has, folded. */
+  /** Columns the stored table has, folded, in its order. */
   readonly #has: Set<string>;
   #isEmpty: boolean;
   /** The stage's column definitions. */
@@ -70,15 +70,18 @@ export class TableWriter {
     const { buffer } = this;
     if (buffer.gone.size > 0) await deleteKeys(this.#connection, this.#table, [...buffer.gone]);
     if (buffer.rowCount === 0) return;
+    await this.#addColumns(buffer.columns);
     const { columns } = buffer;
-    const stage = stageName(this.#spec);
-    await this.#addColumns(columns);
-    await this.#stage(columns);
     const replaced = replacedRows(this.#spec, columns);
-    if (replaced !== undefined) await this.#connection.run(`DELETE FROM ${this.#table} AS t USING ${stage} AS s WHERE ${replaced}`);
-    const names = columns.map(({ name }) => quoteName(name));
-    const values = columns.map(({ fit }, i) => fit.select(names[i] as string));
-    await this.#connection.run(`INSERT INTO ${this.#table} (${names.join(', ')}) SELECT ${values.join(', ')} FROM ${stage}`);
+    if (replaced === undefined) {
+      const byName = new Map(columns.map((column) => [foldName(column.name), column]));
+      const ordered = [...this.#has].map((name) => byName.get(name) as BufferColumn);
+      return append(this.#connection, [this.#spec.name, 'main'], ordered, buffer.rowCount);
+    }
+    const stage = await this.#stage(columns);
+    const names = columns.map(({ name }) => quoteName(name)).join(', ');
+    await this.#connection.run(`DELETE FROM ${this.#table} AS t USING ${stage} AS s WHERE ${replaced}`);
+    await this.#connection.run(`INSERT INTO ${this.#table} (${names}) SELECT ${names} FROM ${stage}`);
     await this.#connection.run(`TRUNCATE ${stage}`);
   }
 
@@ -102,23 +105,34 @@ export class TableWriter {
     for (const { name } of columns) this.#has.add(foldName(name));
   }
 
-  async #stage(columns: readonly BufferColumn[]): Promise<void> {
-    const definition = columns.map(({ name, fit }) => `${quoteName(name)} ${fit.stage}`).join(', ');
-    if (definition !== this.#staged) await this.#connection.run(`CREATE OR REPLACE TEMP TABLE ${stageName(this.#spec)} (${definition})`);
+  /** The rows in a table of their own that nobody else sees. Answers its name. */
+  async #stage(columns: readonly BufferColumn[]): Promise<string> {
+    const name = `_millrace_stage_${this.#spec.name}`;
+    const definition = columns.map(({ name, type }) => `${quoteName(name)} ${type.sql}`).join(', ');
+    if (definition !== this.#staged) await this.#connection.run(`CREATE OR REPLACE TEMP TABLE ${quoteName(name)} (${definition})`);
     this.#staged = definition;
-    const appender = await this.#connection.createAppender(`_millrace_stage_${this.#spec.name}`, 'main', 'temp');
-    const types = columns.map(({ fit }) => fit.stage);
-    for (let from = 0; from < this.buffer.rowCount; from += CHUNK_ROWS) {
-      const chunk = DuckDBDataChunk.create(types);
-      const to = Math.min(from + CHUNK_ROWS, this.buffer.rowCount);
-      chunk.setColumns(columns.map(({ values }) => values.slice(from, to)));
-      appender.appendDataChunk(chunk);
-    }
-    appender.closeSync();
+    await append(this.#connection, [name, 'main', 'temp'], columns, this.buffer.rowCount);
+    return `temp.main.${quoteName(name)}`;
   }
 }
 
-const stageName = (spec: TableSpec): string => `temp.main.${quoteName(`_millrace_stage_${spec.name}`)}`;
+/** Hands rows over, column by column. The columns are all of the table's, in its order. */
+async function append(
+  connection: DuckDBConnection,
+  table: readonly [name: string, schema: string, catalog?: string],
+  columns: readonly BufferColumn[],
+  rowCount: number,
+): Promise<void> {
+  const appender = await connection.createAppender(...table);
+  const types = columns.map(({ fit }) => fit.stage);
+  for (let from = 0; from < rowCount; from += CHUNK_ROWS) {
+    const chunk = DuckDBDataChunk.create(types);
+    const to = Math.min(from + CHUNK_ROWS, rowCount);
+    chunk.setColumns(columns.map(({ values }) => values.slice(from, to)));
+    appender.appendDataChunk(chunk);
+  }
+  appender.closeSync();
+}
 
 /**
  * Which rows of the table t give way to those of the stage s. Without mode only windowed rows have an identity:
@@ -128,8 +142,7 @@ function replacedRows(spec: TableSpec, columns: readonly BufferColumn[]): string
   if (spec.mode === 'append') return undefined;
   const start = columns.find(({ name }) => name === 'window_start');
   if (start === undefined) return spec.mode === 'upsert' ? 't.key IS NOT DISTINCT FROM s.key' : undefined;
-  const window = start.fit.select('s.window_start');
-  return `t.window_start ${spec.mode === 'upsert' ? 'IS NOT DISTINCT FROM' : '='} ${window} AND t.key IS NOT DISTINCT FROM s.key`;
+  return `t.window_start ${spec.mode === 'upsert' ? 'IS NOT DISTINCT FROM' : '='} s.window_start AND t.key IS NOT DISTINCT FROM s.key`;
 }
 
 async function create(connection: DuckDBConnection, spec: TableSpec, columns: readonly BufferColumn[]): Promise<void> {
