@@ -3,7 +3,7 @@ import { MillraceError } from '../../engine/errors.ts';
 import type { Bounds, Fetched, FetchOptions, FetchWant, LogPort, TopicInfo, TopicSpec } from '../../engine/ports.ts';
 import { unknownPartition, unknownTopic } from '../topicSpecs.ts';
 import { lastSequence } from './commitQueue.ts';
-import { type Environment, openForReading } from './environment.ts';
+import { type Environment, openForReading, type ReadingEnvironment } from './environment.ts';
 import { FlushedFile } from './flushedFile.ts';
 import { findTime, headAt, keyAtOrBefore, PARTITION_BYTES_MAX, type PartitionView, readPartition } from './partitionReader.ts';
 import { offsetOfKey } from './rows.ts';
@@ -20,15 +20,17 @@ export type LogReader = Pick<LogPort, 'listTopics' | 'bounds' | 'fetch' | 'offse
 export class EmbeddedReader implements LogReader {
   readonly #dir: string;
   readonly #environment: Environment;
+  readonly #closeEnvironment: () => Promise<void>;
   #flushed: FlushedFile | undefined;
   readonly #topics = new Map<string, { readonly id: number; readonly spec: TopicSpec }>();
   readonly #timers = new Map<NodeJS.Timeout, () => void>();
   #isClosed = false;
 
   /** Use {@link openEmbeddedReader}. */
-  constructor(dir: string, environment: Environment) {
+  constructor(dir: string, { environment, close }: ReadingEnvironment) {
     this.#dir = dir;
     this.#environment = environment;
+    this.#closeEnvironment = close;
   }
 
   async listTopics(): Promise<readonly TopicInfo[]> {
@@ -77,7 +79,7 @@ export class EmbeddedReader implements LogReader {
       wake();
     }
     this.#flushed?.close();
-    await this.#environment.root.close();
+    await this.#closeEnvironment();
   }
 
   #sleep(ms: number): Promise<void> {

@@ -1,5 +1,5 @@
 // The LMDB environment of a data folder: made whole or not at all, opened by one writer and any number of readers.
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, realpathSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { MillraceError, messageOf } from '../../engine/errors.ts';
@@ -146,6 +146,8 @@ function checkFormat(dir: string, { meta }: Environment): void {
 export async function openForWriting(dir: string, mapSize: number): Promise<Environment> {
   try {
     if (!existsSync(join(dir, FOLDER, DATA_FILE))) await create(dir, mapSize);
+    if (readersHere.has(realpathSync(join(dir, FOLDER))))
+      throw new MillraceError('E_CONFIG', `data folder ${dir} is open for reading in this same process; open the log before its readers`);
     const environment = openDatabases(join(dir, FOLDER), mapSize, false);
     try {
       checkFormat(dir, environment);
@@ -171,22 +173,39 @@ export function removeUnfinished(dir: string): void {
 /** Address space a reader sets aside, more than any log: a mapping costs nothing until it is read. Unit: bytes. */
 const READER_MAP_SIZE = 2 ** 40;
 
+/** How many readers this process has of a folder. LMDB opens a file once a process: a writer after a reader would get the reader's. */
+const readersHere = new Map<string, number>();
+
+/** An environment opened for reading, and what closes it. */
+export interface ReadingEnvironment {
+  readonly environment: Environment;
+  close(): Promise<void>;
+}
+
 /**
  * Opens the environment of a folder to read it, with or without a writer.
  *
  * Errors  E_NOT_RUNNING when there is no log yet; E_CONFIG, E_CORRUPT
  */
-export async function openForReading(dir: string): Promise<Environment> {
+export async function openForReading(dir: string): Promise<ReadingEnvironment> {
   if (!existsSync(join(dir, FOLDER, DATA_FILE))) throw new MillraceError('E_NOT_RUNNING', `data folder ${dir} holds no log yet`);
   try {
-    const environment = openDatabases(join(dir, FOLDER), READER_MAP_SIZE, true);
+    const path = realpathSync(join(dir, FOLDER));
+    const environment = openDatabases(path, READER_MAP_SIZE, true);
+    readersHere.set(path, (readersHere.get(path) ?? 0) + 1);
+    const close = async () => {
+      const left = (readersHere.get(path) ?? 1) - 1;
+      if (left > 0) readersHere.set(path, left);
+      else readersHere.delete(path);
+      await environment.root.close();
+    };
     try {
       checkFormat(dir, environment);
     } catch (error) {
-      await environment.root.close();
+      await close();
       throw error;
     }
-    return environment;
+    return { environment, close };
   } catch (error) {
     throw openError(dir, error);
   }

@@ -521,6 +521,24 @@ describe('reader', () => {
   });
 });
 
+describe('one process', () => {
+  it('reads beside its writer, and is told to open the writer first', async () => {
+    const dir = await folder();
+    await (await openEmbeddedLog({ dir, cleanEveryMs: Infinity })).close();
+    const early = await openEmbeddedReader({ dir });
+    await expect(openEmbeddedLog({ dir })).rejects.toThrow(/E_CONFIG.*open the log before its readers/);
+    await early.close();
+    const log = await opened(dir);
+    await log.ensureTopics([plain('t')]);
+    const reader = await openEmbeddedReader({ dir });
+    await append(log, 't', 'a');
+    expect((await readAll(reader, 't', 0)).length).toBe(1);
+    await reader.close();
+    await append(log, 't', 'b');
+    expect((await readAll(log, 't', 0)).length).toBe(2);
+  });
+});
+
 describe('group commit', () => {
   it('makes many appends durable with few flushes, and keeps one that fails from the others', async () => {
     let commits = 0;
