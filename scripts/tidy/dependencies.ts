@@ -32,17 +32,22 @@ function lineNaming(text: string, name: string): number {
   return at === -1 ? 1 : text.slice(0, at).split('\n').length;
 }
 
-/** Packages that the product imports without declaring them, or declares without naming them anywhere. */
+/** Packages that are imported without being declared, or declared for users without being named anywhere. */
 export function dependencies(sources: Iterable<Source>, manifestText: string): readonly Finding[] {
   const manifest = JSON.parse(manifestText) as Manifest;
   const declared = Object.keys(manifest.dependencies ?? {});
-  const product = [...sources].filter(({ path }) => PRODUCT.has(areaOf(path)));
+  const installed = [...declared, ...Object.keys(manifest.devDependencies ?? {})];
+  const all = [...sources];
+  const product = all.filter(({ path }) => PRODUCT.has(areaOf(path)));
   const found: Finding[] = [];
-  for (const source of product)
+  for (const source of all)
     for (const { specifier, offset } of importsOf(source)) {
       const name = packageOf(specifier);
-      if (/^(?:\.|node:)/.test(specifier) || name === manifest.name || declared.includes(name)) continue;
-      const message = `imports '${name}', which a user would not have; add it to dependencies (and docs/dependencies.md) or do without`;
+      const isProduct = PRODUCT.has(areaOf(source.path));
+      if (/^(?:\.|node:)/.test(specifier) || name === manifest.name || (isProduct ? declared : installed).includes(name)) continue;
+      const message = isProduct
+        ? `imports '${name}', which a user would not have; add it to dependencies (and docs/dependencies.md) or do without`
+        : `imports '${name}', which package.json does not name; add it to devDependencies (and docs/dependencies.md)`;
       found.push({ path: source.path, line: lineOf(source, offset), rule: 'dependencies', message });
     }
   for (const name of declared) {
