@@ -16,8 +16,8 @@ const FILE_MODE = 0o600;
  */
 export function prepareDataFolder(dir: string): void {
   try {
+    if (statSync(dir, { throwIfNoEntry: false })?.isDirectory() === false) throw new Error('it is a file');
     mkdirSync(dir, { recursive: true, mode: FOLDER_MODE });
-    if (!statSync(dir).isDirectory()) throw new Error('it is a file');
     const token = join(dir, 'token');
     if (!existsSync(token)) writeNew(token, `${randomBytes(32).toString('hex')}\n`);
   } catch (error) {

@@ -17,6 +17,7 @@ import { type LoadedPipeline, loadPipelines } from './loadPipeline.ts';
 import { type Logger, makeLogger } from './logger.ts';
 import type { LineSettings } from './messages.ts';
 import { seedsOf, seedTopics } from './seed.ts';
+import { openTaking } from './takingFile.ts';
 
 const METRICS_EVERY_MS = 1_000;
 const PROGRESS_EVERY_MS = 10_000;
@@ -39,6 +40,9 @@ export async function startLine(settings: LineSettings, link: ChildLink): Promis
       boxed: msgpack(),
       feeds: listener.status,
       ...(onPoint === undefined ? {} : { onPoint }),
+      skip: settings.skip,
+      onTake: settings.findHang ? openTaking(settings.dir).note : undefined,
+      onFull: (message) => logger.error(`a commit waits: ${message}`),
       onSlow: ({ ms, at }) => logger.warn({ at }, `one slice took ${Math.round(ms)} ms; a callback is slow`),
     });
     worker.failed.catch((error) => link.fail(error));

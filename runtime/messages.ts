@@ -1,5 +1,6 @@
 // What the supervisor and its children say to each other over IPC. Plain JSON values only.
 import type { ErrorCode } from '../engine/errors.ts';
+import type { RecordPlace } from './takingFile.ts';
 
 /** The children `millrace run` has. */
 export type Role = 'line' | 'desk';
@@ -34,6 +35,10 @@ export interface LineSettings extends Common {
   readonly speed: number;
   readonly untilEnd: boolean;
   readonly logMaxSizeBytes: number | undefined;
+  /** The line before hung: write down each record before it is taken. */
+  readonly findHang: boolean;
+  /** Records that hung the line three times: to the dead letters with them, unprocessed. */
+  readonly skip: readonly RecordPlace[];
 }
 
 export interface DeskSettings extends Common {

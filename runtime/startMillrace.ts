@@ -88,6 +88,8 @@ export function beginMillrace(options: MillraceOptions): StartingMillrace {
       speed: options.speed ?? SETTINGS.speed.default,
       untilEnd: options.untilEnd ?? false,
       logMaxSizeBytes: options.logMaxSizeBytes,
+      findHang: false,
+      skip: [],
     },
     desk: {
       ...common,

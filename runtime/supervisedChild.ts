@@ -29,6 +29,8 @@ export interface SupervisedChildOptions<Settings> {
   hear(message: FromChild): void;
   /** Whether this error ends the whole run rather than this process. */
   isFinal(code: ErrorCode, everReady: boolean): boolean;
+  /** It hung and is being killed. */
+  hung?(): void;
   /** The run cannot go on. */
   failed(error: Error): void;
   tell(line: string): void;
@@ -118,6 +120,7 @@ class Keeper<Settings> implements SupervisedChild {
     if (this.#child === undefined || this.#stopping || performance.now() - this.#lastHeardMs <= limitMs) return;
     tell(`the ${role} has not answered for ${Math.round(limitMs / 1000)} s; killing it`);
     this.#child.kill('SIGKILL');
+    this.#options.hung?.();
   }
 
   send(message: ToChild): void {

@@ -1,6 +1,7 @@
 // The parent of the line and the desk: brings them up in order, keeps them up, takes them down.
 import { type ErrorCode, ERRORS, MillraceError } from '../engine/errors.ts';
 import { isAlive, prepareDataFolder, readPorts, removePorts, writePorts } from './dataFolder.ts';
+import { countHangs, type Hangs } from './hangs.ts';
 import type { Address, DeskSettings, FromChild, LineSettings, RunningInfo } from './messages.ts';
 import { type SupervisedChild, superviseChild } from './supervisedChild.ts';
 
@@ -60,6 +61,7 @@ class Running implements Supervisor {
   readonly #ready = deferred<RunningInfo>();
   readonly #ended = deferred<void>();
   readonly #startedMs = performance.now();
+  readonly #hangs: Hangs;
   #info: RunningInfo | undefined;
   #lineReady: Extract<FromChild, { kind: 'ready' }> | undefined;
   #deskIsUp = false;
@@ -68,6 +70,7 @@ class Running implements Supervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
+    this.#hangs = countHangs(options.line.dir);
     const { tell } = options;
     const failed = (failure: Error): void => void this.#finish(failure);
     this.#line = superviseChild<LineSettings>({
@@ -78,6 +81,7 @@ class Running implements Supervisor {
       settings: () => this.#lineSettings(),
       isFinal: (code, everReady) => this.#isLineFinal(code, everReady),
       hear: (message) => this.#hearLine(message),
+      hung: () => this.#lineHung(),
       failed,
       tell,
     });
@@ -118,8 +122,16 @@ class Running implements Supervisor {
 
   /** A line that is started again takes the port it had: devices come back to it. */
   #lineSettings(): LineSettings {
-    const { line } = this.#options;
+    const line = { ...this.#options.line, findHang: this.#hangs.areLookedFor, skip: this.#hangs.skip };
     return this.#lineReady?.mqtt === undefined ? line : { ...line, mqtt: this.#lineReady.mqtt, mqttPortMayMove: false };
+  }
+
+  #lineHung(): void {
+    const place = this.#hangs.hung();
+    if (place !== undefined)
+      this.#options.tell(
+        `the record ${place.topic}/${place.partition}@${place.offset} has hung the line three times: it goes to the dead letters unprocessed`,
+      );
   }
 
   #deskSettings(): DeskSettings {

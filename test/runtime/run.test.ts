@@ -125,6 +125,20 @@ describe('a run', { timeout: 60_000 }, () => {
     expect(next.ready.pipelines).toEqual(['tiny']);
   });
 
+  it('leaves a record to the dead letters that hung the line three times', { timeout: 150_000 }, async () => {
+    folder.write(
+      'tiny.ts',
+      TINY_PIPELINE.replace('filter((r) => r.n % 2 === 0)', 'filter((r) => { while (r.n === 13); return r.n % 2 === 0; })'),
+    );
+    const it = await run();
+    for (const n of [2, 13]) await publish('d1', n);
+    await it.until('stderr', /the record tiny\.readings\/0@1 has hung the line three times/);
+    await expect.poll(async () => (await cli('publish', 'tiny/d1', '{"at":1700000000006,"n":6}')).code, { timeout: 20_000 }).toBe(0);
+    const dead = async () => (await cli('read', 'millrace.dlq')).stdout;
+    await expect.poll(dead, { timeout: 20_000 }).toMatch(/^\{"topic":"millrace\.dlq".*"n":13.*"dlq\.topic":"tiny\.readings".*\}\n$/);
+    await expect.poll(async () => (await cli('read', 'tiny.even')).stdout, { timeout: 20_000 }).toMatch(/"n":2,[^]*"n":6,/);
+  });
+
   it('refuses a second run on the same data folder', async () => {
     await run();
     const second = await cli('run', './tiny.ts', '--mqtt-port', '0', '--http-port', '0');
