@@ -157,13 +157,13 @@ export interface LogPort {
   /** The first offset whose record has an event time ≥ timeMs; the end offset when there is none. */
   offsetForTime(topic: string, partition: number, timeMs: number): Promise<number>;
   newBuffer(): OutputBuffer;
-  /** Appends outside any task: ingest, seeds. Resolves when durable. Errors: E_LOG_FULL, E_FLUSH */
+  /** Appends outside any task: ingest, seeds. Resolves when durable. Errors: E_LOG_FULL, E_FLUSH; after E_LOG_FULL nothing was appended and the same buffer may be appended again */
   append(buffer: OutputBuffer): Promise<void>;
   /** Joins the workers of a pipeline. Embedded: all tasks are assigned at once, for ever. */
   join(pipeline: string, partitions: number, listener: AssignmentListener): Promise<Membership>;
   /** Takes the tasks over from whoever had them. */
   claim(pipeline: string, partitions: readonly number[]): Promise<readonly TaskClaim[]>;
-  /** One atomic unit for all tasks of the worker. */
+  /** One atomic unit for all tasks of the worker. Errors: E_LOG_FULL: nothing happened, and the same commit may be tried again; E_FLUSH */
   commit(tasks: readonly TaskCommit[], outputs: OutputBuffer): Promise<CommitOutcome>;
   /** After `unknown`: what the checkpoints say. All tasks of one commit share the answer. */
   resolve(tasks: readonly TaskCommit[]): Promise<'committed' | 'aborted' | 'lost'>;

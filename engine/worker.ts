@@ -1,9 +1,9 @@
 // The asynchronous shell around the tasks: fetch, slice, commit, wait. The only file of the engine that may await or read a clock.
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { MillraceError } from './errors.ts';
 import type { Input } from './input.ts';
 import { type Plan, taskGroup } from './plan.ts';
-import type { FeedStatus, LogPort, Membership, TaskCommit } from './ports.ts';
+import type { CommitOutcome, FeedStatus, LogPort, Membership, OutputBuffer, TaskCommit } from './ports.ts';
 import { Task } from './task.ts';
 import { TaskSet, type Trim } from './taskSet.ts';
 import type { Codec } from './topic.ts';
@@ -16,6 +16,8 @@ const SLOW_SLICE_MS = 1_000;
 const FETCH_WAIT_MS = 100;
 /** In live use marks are written at most this often. Unit: ms. */
 const MARK_EVERY_MS = 1_000;
+/** How long to wait before a commit that found the log full is tried again. Unit: ms. */
+const LOG_FULL_RETRY_MS = 1_000;
 /** Rekey topics are trimmed at most this often. Unit: ms. */
 const TRIM_EVERY_MS = 1_000;
 
@@ -42,6 +44,8 @@ export interface WorkerOptions {
   /** Called before each record: after the process hung, this is how the record is found that hangs it. */
   readonly onTake?: ((topic: string, partition: number, offset: number) => void) | undefined;
   readonly onPoint?: (point: WorkerPoint) => void;
+  /** The log is full; the commit is tried again every second. */
+  readonly onFull?: (message: string) => void;
   readonly onSlow?: (slice: SlowSlice) => void;
   /** Called at the end of every slice: the supervisor's sign of life. */
   readonly onSlice?: () => void;
@@ -249,8 +253,7 @@ class Running implements Worker {
     this.#lastCommitMs = nowMs;
     const { tasks, outputs } = this.#set.cut(marksFreely);
     this.#options.onPoint?.('at-cut');
-    this.#commit = this.#log
-      .commit(tasks, outputs)
+    this.#commit = this.#commitWhenThereIsRoom(tasks, outputs)
       .then((outcome) => (outcome === 'unknown' ? this.#resolve(tasks) : outcome))
       .then((outcome) => this.#settle(outcome, nowMs))
       .catch((error) => {
@@ -261,7 +264,18 @@ class Running implements Worker {
       });
   }
 
-  /** The outcome is unknown: only the checkpoints can say. */
+  /** A full log is no reason to die: the same commit is handed over again until there is room, or we stop. */
+  async #commitWhenThereIsRoom(tasks: readonly TaskCommit[], outputs: OutputBuffer): Promise<CommitOutcome> {
+    for (;;)
+      try {
+        return await this.#log.commit(tasks, outputs);
+      } catch (error) {
+        if (!(error instanceof MillraceError) || error.code !== 'E_LOG_FULL' || this.#stopping) throw error;
+        this.#options.onFull?.(error.message);
+        await sleep(LOG_FULL_RETRY_MS);
+      }
+  }
+
   async #resolve(tasks: readonly TaskCommit[]): Promise<'committed' | 'aborted' | 'lost'> {
     return this.#log.resolve(tasks);
   }

@@ -15,6 +15,7 @@ const TABLE: TableSpec = Object.freeze({
     state: 'VARCHAR',
     severity: 'VARCHAR',
     sinceMs: 'BIGINT',
+    atMs: 'BIGINT',
     value: 'DOUBLE',
   }),
   rebuild: true,
@@ -24,7 +25,7 @@ const TABLE: TableSpec = Object.freeze({
  * Sends alert events to the topic `<pipeline>.alerts`, and from there to the DuckDB table `alerts`, which all pipelines share:
  * its column `pipeline` tells them apart.
  *
- * Shape   Rec<unknown, AlertEvent> → one row a transition      Unit    sinceMs: epoch ms
+ * Shape   Rec<unknown, AlertEvent> → one row a transition      Unit    sinceMs, atMs: epoch ms
  * @example readings.pipe(alert('unhealthy-air', { when: (r) => r.pm25, above: 55 })).to(alerts())
  */
 export function alerts(): Target<unknown, AlertEvent> {

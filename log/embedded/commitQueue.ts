@@ -47,6 +47,7 @@ export class CommitQueue {
   #sequence: number;
   #usedBytes = 0;
   #isScheduled = false;
+  #lastEndMs = 0;
   #lastFlushMs = 0;
   #failed: MillraceError | undefined;
   #idle: (() => void)[] = [];
@@ -98,8 +99,10 @@ export class CommitQueue {
       if (this.#waiting.length > 0) this.#schedule();
       else for (const resolve of this.#idle.splice(0)) resolve();
     };
-    if (this.#lastFlushMs < FAST_FLUSH_MS) setImmediate(next);
-    else setTimeout(next, Math.min(this.#lastFlushMs, PAUSE_MAX_MS));
+    // The pause counts from the end of the last flush: an operation on an idle log waits for nothing.
+    const pauseMs = Math.min(this.#lastFlushMs, PAUSE_MAX_MS) - (performance.now() - this.#lastEndMs);
+    if (this.#lastFlushMs < FAST_FLUSH_MS || pauseMs <= 0) setImmediate(next);
+    else setTimeout(next, pauseMs);
   }
 
   /** Commits a group. If it cannot be, each of its operations is tried alone, so that one does not take the others down. */
@@ -111,10 +114,12 @@ export class CommitQueue {
     const start = performance.now();
     try {
       const results = this.#transact(group);
-      this.#lastFlushMs = performance.now() - start;
+      this.#lastEndMs = performance.now();
+      this.#lastFlushMs = this.#lastEndMs - start;
       for (let i = 0; i < group.length; i++) (group[i] as Waiting).resolve(results[i]);
     } catch (error) {
-      this.#lastFlushMs = performance.now() - start;
+      this.#lastEndMs = performance.now();
+      this.#lastFlushMs = this.#lastEndMs - start;
       if (group.length > 1 && this.#failed === undefined) for (const one of group) this.#commit([one]);
       else for (const { reject } of group) reject(this.#failed ?? error);
     }

@@ -4,6 +4,7 @@ import { msgpack } from '../../codecs/msgpack.ts';
 import { pipeline } from '../../engine/pipeline.ts';
 import { planOf } from '../../engine/plan.ts';
 import type { FeedStatus } from '../../engine/ports.ts';
+import { MillraceError } from '../../engine/errors.ts';
 import { noHeaders } from '../../engine/record.ts';
 import { resultCodec } from '../../engine/resultCodec.ts';
 import { stream } from '../../engine/stream.ts';
@@ -266,4 +267,21 @@ describe('a record that holds the worker up', () => {
     expect(worker.metrics().tasks[0]?.counters['dead_lettered/E_CALLBACK']).toBe(1);
     expect((await log.bounds('millrace.dlq', 0)).endOffset).toBe(1);
   });
+});
+
+it('a full log delays a commit and loses nothing', async () => {
+  const log = memoryLog();
+  let full = 2;
+  const told: string[] = [];
+  const commit = log.commit.bind(log);
+  log.commit = (...args) => (full-- > 0 ? Promise.reject(new MillraceError('E_LOG_FULL', 'no room')) : commit(...args));
+  const worker = await start(log, counts(), { onFull: (message) => told.push(message) });
+  await send(log, [
+    ['k', 1],
+    ['k', 2],
+  ]);
+  worker.endOfInput();
+  await worker.finished;
+  expect(await received(log, 1)).toMatchObject([{ key: 'k', n: 2 }]);
+  expect(told).toEqual(['E_LOG_FULL: no room', 'E_LOG_FULL: no room']);
 });
