@@ -118,6 +118,13 @@ export const SETTINGS = {
     help: 'most the log may take on disk, e.g. 64GiB (default 16GiB)',
     least: 1_048_576,
   },
+  resetStep: {
+    type: 'list',
+    value: 'ID',
+    only: 'flag',
+    commands: ['run'],
+    help: 'throw this step’s state away, once, as E_STATE_SHAPE proposes',
+  },
   logLevel: {
     type: 'choice',
     value: 'LEVEL',

@@ -40,6 +40,7 @@ export async function startLine(settings: LineSettings, link: ChildLink): Promis
       boxed: msgpack(),
       feeds: listener.status,
       ...(onPoint === undefined ? {} : { onPoint }),
+      resetSteps: settings.resetSteps,
       skip: settings.skip,
       onTake: settings.findHang ? openTaking(settings.dir).note : undefined,
       onFull: (message) => logger.error(`a commit waits: ${message}`),

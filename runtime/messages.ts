@@ -35,6 +35,8 @@ export interface LineSettings extends Common {
   readonly speed: number;
   readonly untilEnd: boolean;
   readonly logMaxSizeBytes: number | undefined;
+  /** Steps whose state is thrown away; empty once the line was ready, for a restart must not do it again. */
+  readonly resetSteps: readonly string[];
   /** The line before hung: write down each record before it is taken. */
   readonly findHang: boolean;
   /** Records that hung the line three times: to the dead letters with them, unprocessed. */

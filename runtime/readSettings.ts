@@ -80,7 +80,9 @@ function parseWords(command: CommandName, words: readonly string[]) {
       );
     if (!setting.commands.includes(command))
       throw new MillraceError('E_USAGE', `${token.rawName} belongs to millrace ${setting.commands.join(', ')}, not to millrace ${command}`);
-    flags.set(name, flagValue(command, name, setting, token));
+    const value = flagValue(command, name, setting, token);
+    // A list may be given in pieces: --reset-step a --reset-step b.
+    flags.set(name, setting.type === 'list' ? [...((flags.get(name) as string[] | undefined) ?? []), ...(value as string[])] : value);
   }
   return { flags, args };
 }

@@ -24,6 +24,8 @@ export interface MillraceOptions {
   readonly speed?: number | undefined;
   readonly untilEnd?: boolean | undefined;
   readonly logMaxSizeBytes?: number | undefined;
+  /** Ids of steps whose state is thrown away at this start. */
+  readonly resetSteps?: readonly string[] | undefined;
   readonly logLevel?: 'error' | 'warn' | 'info' | 'debug' | undefined;
   readonly logFormat?: 'text' | 'json' | undefined;
   /** What paths are relative to. Default: the process's working folder. */
@@ -88,6 +90,7 @@ export function beginMillrace(options: MillraceOptions): StartingMillrace {
       speed: options.speed ?? SETTINGS.speed.default,
       untilEnd: options.untilEnd ?? false,
       logMaxSizeBytes: options.logMaxSizeBytes,
+      resetSteps: options.resetSteps ?? [],
       findHang: false,
       skip: [],
     },

@@ -123,7 +123,7 @@ class Running implements Supervisor {
   /** A line that is started again takes the port it had: devices come back to it. */
   #lineSettings(): LineSettings {
     const line = { ...this.#options.line, findHang: this.#hangs.areLookedFor, skip: this.#hangs.skip };
-    return this.#lineReady?.mqtt === undefined ? line : { ...line, mqtt: this.#lineReady.mqtt, mqttPortMayMove: false };
+    return this.#lineReady?.mqtt === undefined ? line : { ...line, mqtt: this.#lineReady.mqtt, mqttPortMayMove: false, resetSteps: [] };
   }
 
   #lineHung(): void {

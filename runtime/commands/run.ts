@@ -22,6 +22,7 @@ export const run: Command = async (call) => {
     logLevel: values.logLevel as 'info',
     logFormat: values.logFormat as 'text',
     logMaxSizeBytes: values.logMaxSize,
+    resetSteps: values.resetStep,
     pipelines: pipelinesOf(call),
     data,
     cwd,

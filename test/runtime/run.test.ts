@@ -125,6 +125,29 @@ describe('a run', { timeout: 60_000 }, () => {
     expect(next.ready.pipelines).toEqual(['tiny']);
   });
 
+  it('refuses a changed state, and throws it away when told to, once', async () => {
+    const windowed = (minutes: number): string =>
+      TINY_PIPELINE.replace('{ duckdb', '{ aggregate, count, tumbling, duckdb').replace(
+        /const even = .*;/,
+        `const even = stream(readings).pipe(aggregate('per-window', tumbling({ minutes: ${minutes} }), { n: count() }));`,
+      );
+    folder.write('tiny.ts', windowed(1));
+    const before = await run();
+    done(await publish('d1', 1));
+    await expect
+      .poll(async () => await (await fetch(`http://127.0.0.1:${before.ready.http.port}/metrics`)).text(), { timeout: 10_000 })
+      .toMatch(/millrace_state_rows\{.*\} 1\n/);
+    await interrupt(before);
+    folder.write('tiny.ts', windowed(5));
+    const refused = await cli('run', './tiny.ts', '--mqtt-port', '0', '--http-port', '0');
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/^error E_STATE_SHAPE: .*--reset-step per-window/m) });
+    const after = await run('--reset-step', 'per-window');
+    done(await publish('d1', 2));
+    process.kill(await childOf(after, 'lineProcess'), 'SIGKILL');
+    await expect.poll(async () => (await publish('d1', 600_003)).code, { timeout: 20_000 }).toBe(0);
+    await expect.poll(() => rows('SELECT n FROM even'), { timeout: 10_000 }).toEqual([{ n: 1 }]);
+  });
+
   it('leaves a record to the dead letters that hung the line three times', { timeout: 150_000 }, async () => {
     folder.write(
       'tiny.ts',

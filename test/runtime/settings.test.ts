@@ -52,6 +52,7 @@ describe('forms', () => {
     [['run', '--log-max-size=1.5gb', 'x'], { logMaxSize: 1_500_000_000 }, ['x']],
     [['run', '--speed', '0.5', 'x'], { speed: 0.5 }, ['x']],
     [['run', '--speed', '0', 'x'], { speed: 0 }, ['x']],
+    [['run', '--reset-step', 'a', 'x', '--reset-step=b,c'], { resetStep: ['a', 'b', 'c'] }, ['x']],
     [['query', 'SELECT 1', '--format', 'csv'], { format: 'csv' }, ['SELECT 1']],
     [['query', 'SELECT 1'], { format: 'table' }, ['SELECT 1']],
     [['describe', 'x'], { format: 'text' }, ['x']],
