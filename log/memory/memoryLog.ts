@@ -22,6 +22,8 @@ import { checkSameTopic, checkTopicSpec, unknownPartition, unknownTopic } from '
 import { Waiters } from '../waiters.ts';
 import { MemoryPartition } from './memoryPartition.ts';
 
+/** Committed state rows kept as they came before they are put in their places. */
+const UNSORTED_MAX = 1_000_000;
 /** Bytes a fetch takes from a partition unless told. */
 const PARTITION_BYTES_MAX = 4 << 20;
 
@@ -45,6 +47,8 @@ interface Task {
   checkpoint: Uint8Array | undefined;
   /** By store, then by key bytes as latin1. */
   readonly stores: Map<string, Map<string, StateRow>>;
+  /** Rows as they were committed, oldest first, not yet in `stores`: they are put there when somebody asks, or when there are many. */
+  readonly unsorted: StateRow[];
 }
 
 /** A claim as this log made it. */
@@ -273,7 +277,7 @@ export class MemoryLog implements LogPort {
     const name = `${pipeline}/${partition}`;
     let task = this.#tasks.get(name);
     if (task === undefined)
-      this.#tasks.set(name, (task = { epoch: 0, writerEpoch: 0, commitNumber: 0, checkpoint: undefined, stores: new Map() }));
+      this.#tasks.set(name, (task = { epoch: 0, writerEpoch: 0, commitNumber: 0, checkpoint: undefined, stores: new Map(), unsorted: [] }));
     return task;
   }
 
@@ -293,18 +297,26 @@ export class MemoryLog implements LogPort {
     task.writerEpoch = task.epoch;
     task.commitNumber = commitNumber;
     task.checkpoint = new Uint8Array(checkpoint);
-    for (const row of state) {
-      let rows = task.stores.get(row.store);
-      if (rows === undefined) task.stores.set(row.store, (rows = new Map()));
-      const name = Buffer.from(row.key.buffer, row.key.byteOffset, row.key.length).toString('latin1');
-      if (row.value === null) rows.delete(name);
-      else rows.set(name, { store: row.store, key: new Uint8Array(row.key), value: new Uint8Array(row.value) });
-    }
+    for (const row of state) task.unsorted.push(row);
+    if (task.unsorted.length > UNSORTED_MAX) sortIn(task);
   }
+}
+
+/** Puts the rows committed since the last time in their places. */
+function sortIn(task: Task): void {
+  for (const { store, key, value } of task.unsorted) {
+    let rows = task.stores.get(store);
+    if (rows === undefined) task.stores.set(store, (rows = new Map()));
+    const name = Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1');
+    if (value === null) rows.delete(name);
+    else rows.set(name, { store, key: new Uint8Array(key), value: new Uint8Array(value) });
+  }
+  task.unsorted.length = 0;
 }
 
 /** The rows of a task, stores by name, rows by key bytes: latin1 text sorts as its bytes do. */
 function* sortedRows(task: Task): Iterable<StateRow> {
+  sortIn(task);
   for (const store of [...task.stores.keys()].sort()) {
     const rows = task.stores.get(store) as Map<string, StateRow>;
     for (const name of [...rows.keys()].sort()) yield rows.get(name) as StateRow;
