@@ -19,7 +19,7 @@ const op: fc.Arbitrary<Op> = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('gone' as const), key }) },
 );
-const runs = fc.array(fc.array(op, { maxLength: 12 }), { minLength: 1, maxLength: 4 });
+const runs = fc.array(fc.array(op, { minLength: 1, maxLength: 60, size: 'max' }), { minLength: 1, maxLength: 3 });
 const mode = fc.constantFrom('upsert' as const, 'append' as const, undefined);
 
 const rowOf = (window: number | undefined, n: number): object => (window === undefined ? { n } : { startMs: window, endMs: window + 1, n });
@@ -40,7 +40,7 @@ function expected(ops: readonly Op[], mode: 'upsert' | 'append' | undefined): st
 
 it('holds what the model holds', { timeout: 180_000 }, async () => {
   await fc.assert(
-    fc.asyncProperty(mode, runs, fc.integer({ min: 1, max: 5 }), fc.nat(4), async (mode, batches, rowsMax, failAt) => {
+    fc.asyncProperty(mode, runs, fc.integer({ min: 1, max: 20 }), fc.nat(4), async (mode, batches, rowsMax, failAt) => {
       bed = await deskBed([deskTable(duckdb('t', mode === undefined ? {} : { mode }))]);
       // In each life of the desk one commit fails, if it comes to that many.
       let commits = 0;

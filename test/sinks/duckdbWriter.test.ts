@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { alerts } from '../../sinks/alerts.ts';
 import { duckdb } from '../../sinks/duckdb.ts';
+import { queryRunner } from '../../sinks/query.ts';
 import { deskBed, deskTable, type Row } from './deskBed.ts';
 
 let bed: Awaited<ReturnType<typeof deskBed>>;
@@ -421,5 +422,54 @@ describe('keep', () => {
     await bed.put([['new', { v: 2 }, at('2013-01-02T00:00:00Z')]]);
     await expect.poll(() => bed.rows('SELECT key FROM kept')).toEqual([{ key: 'new' }]);
     expect(await bed.rows('SELECT key FROM forever')).toEqual([{ key: 'old' }]);
+  });
+});
+
+describe('beside the writing', () => {
+  it('queries see whole commits while rows come and columns grow, and never fail', async () => {
+    bed = await deskBed([deskTable(duckdb('grows'))]);
+    const writer = bed.start({ flushMs: 1, rowsMax: 50 });
+    await writer.opened;
+    const runner = queryRunner((work) => writer.lend(work));
+    let isWriting = true;
+    const seen: number[] = [];
+    const reading = Promise.all(
+      [1, 2, 3].map(async () => {
+        while (isWriting) {
+          const { rows } = await runner.run('SELECT count(*), count(DISTINCT _offset), coalesce(max(_offset), -1) FROM grows');
+          const [count, distinct, last] = rows[0] as [number, number, number];
+          expect([distinct, last]).toEqual([count, count - 1]);
+          expect((await runner.run('SELECT * FROM grows LIMIT 1')).columns).toContain('_offset');
+          seen.push(count);
+        }
+      }),
+    );
+    for (let i = 0; i < 20; i++) {
+      await bed.put(Array.from({ length: 30 }, (_, n): Row => ['k', { n, [`f${i}`]: i }]));
+      await writer.drain();
+    }
+    isWriting = false;
+    await reading;
+    expect(await bed.rows('SELECT count(*)::INT c FROM grows')).toEqual([{ c: 600 }]);
+    expect(new Set(seen).size).toBeGreaterThan(2);
+  });
+
+  it('metrics are in Prometheus’ text form, under the names that are promised', async () => {
+    bed = await deskBed([deskTable(duckdb('t'), { partitions: 2 })]);
+    bed.start();
+    await bed.put([
+      ['a', { v: 1 }],
+      ['a', { v: 'no' }],
+    ]);
+    await bed.put([['b', { v: 1 }]], 'line.t', 1);
+    await bed.rows('SELECT 1');
+    const text = await bed.registry.metrics();
+    for (const line of text.split('\n').filter((line) => line !== '' && !line.startsWith('#')))
+      expect(line).toMatch(/^[a-z_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? -?[0-9.e+-]+$/);
+    expect(text).toContain('millrace_desk_rows_total{table="t"} 2');
+    expect(text).toContain('millrace_desk_dead_lettered_total{code="E_COLUMN"} 1');
+    expect(text).toMatch(/millrace_desk_flush_seconds_count [12]\n/);
+    await expect.poll(() => bed.registry.metrics()).toContain('millrace_desk_position{topic="line.t",partition="0"} 2');
+    expect(await bed.registry.metrics()).toContain('millrace_desk_lag{topic="line.t",partition="1"} 0');
   });
 });
