@@ -4,6 +4,8 @@ import type { StoreShape } from './stores.ts';
 
 /** The time of one segment. null stands for -Infinity: nothing said yet. Unit: epoch ms. */
 export interface SegmentSnapshot {
+  /** The stream and rekey topics the segment reads. */
+  readonly reads: readonly string[];
   readonly timeMs: number | null;
   readonly targetMs: number | null;
   readonly ownTimeMs: number | null;

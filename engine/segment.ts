@@ -132,6 +132,10 @@ export class Segment {
     if (least !== Number.POSITIVE_INFINITY && least > this.targetMs) this.targetMs = least;
   }
 
+  get #reads(): readonly string[] {
+    return [...new Set([...this.streams, ...this.rekeys].map((input) => input.plan.topicName))];
+  }
+
   get #upstreamsIdle(): boolean {
     return this.#upstreams.every(({ idle }) => idle.every((flag) => flag === 1));
   }
@@ -190,6 +194,7 @@ export class Segment {
       ({ input, timeMs, idle }) => [input.plan.topicName, Array.from(timeMs, (t, i) => (idle[i] === 1 ? 'idle' : time.write(t)))] as const,
     );
     return {
+      reads: this.#reads,
       timeMs: time.write(this.timeMs),
       targetMs: time.write(this.targetMs),
       ownTimeMs: time.write(this.ownTimeMs),
@@ -199,7 +204,9 @@ export class Segment {
   }
 
   /** Back to a snapshot. What is observed, such as idleness, starts anew. */
-  restore(snapshot: SegmentSnapshot | undefined): void {
+  restore(snapshots: readonly SegmentSnapshot[] = []): void {
+    // Segments are known by what they read: their numbers change when the pipeline grows.
+    const snapshot = snapshots.find(({ reads }) => reads.some((name) => this.#reads.includes(name)));
     this.timeMs = time.read(snapshot?.timeMs ?? null);
     this.targetMs = time.read(snapshot?.targetMs ?? null);
     this.ownTimeMs = time.read(snapshot?.ownTimeMs ?? null);

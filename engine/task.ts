@@ -1,28 +1,22 @@
 // A task: one partition of the whole pipeline. Its chains, stores, timers and clocks; unit of assignment and of state.
 import { buildChains, type ChainHost, type Entries } from './chain.ts';
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
-import { DEAD_LETTER_TOPIC, deadLetterHeaders } from './deadLetter.ts';
-import { assert, codeOf, MillraceError, messageOf } from './errors.ts';
+import { assert, MillraceError } from './errors.ts';
 import type { Inlet } from './inlet.ts';
 import { Input } from './input.ts';
 import { Journal, type JournalEntry } from './journal.ts';
-import { keyValueStore } from './keyValueStore.ts';
-import { Outbox } from './outbox.ts';
 import { partitionOf } from './partitioner.ts';
 import { type Plan, type PlanNode, rekeyTopic, taskGroup } from './plan.ts';
 import type { OutputBuffer, RecordBatch, StateRow, TaskClaim, TaskCommit } from './ports.ts';
-import { noHeaders, record } from './record.ts';
-import { decodeRekeyed, encodeMark, encodeRekeyed, encodeRekeyKey, type Mark } from './rekey.ts';
+import { record } from './record.ts';
+import { decodeRekeyed, type Mark } from './rekey.ts';
 import { type Place, Replay } from './replay.ts';
-import { resultCodec } from './resultCodec.ts';
-import { type DueStore, type RekeyOut, Segment } from './segment.ts';
+import { type RekeyOut, Segment } from './segment.ts';
 import type { AnyRec, TableRef } from './step.ts';
 import type { KeyValueStore, TableView, TaskStore, Timers, TimersSpec, WindowStore, WindowStoreSpec } from './stores.ts';
-import { type TableStore, tableStore } from './tableStore.ts';
-import { timers } from './timers.ts';
+import { type Failure, TaskOutputs } from './taskOutputs.ts';
+import { TaskState } from './taskState.ts';
 import type { Codec } from './topic.ts';
-import { UndoLog } from './undo.ts';
-import { windowStore } from './windowStore.ts';
 
 /** What a task is made of. */
 export interface TaskOptions {
@@ -45,14 +39,6 @@ export interface TaskOptions {
 /** Adds to a named count of the task: `in`, `out`, `dead_lettered/E_SCHEMA`, `late`… */
 type Counters = Map<string, number>;
 
-interface Failure {
-  readonly step: string;
-  readonly error: unknown;
-}
-
-/** Prefix of the stores that hold tables: they can be read again from their topics. */
-const TABLE = 'table/';
-
 /**
  * Processes records of its partition, one at a time, each a savepoint. Synchronous throughout:
  * when run() returns, every effect is in the task's stores and the worker's output buffer.
@@ -67,23 +53,19 @@ export class Task implements ChainHost {
   wallMs = 0;
   /** Something was taken, fired or ticked since the last cut. */
   changed = false;
-  /** Records taken and sent: counted apart from the rest, for they move with every record. */
+  /** Records taken: counted apart from the rest, for it moves with every record. */
   #taken = 0;
-  #sent = 0;
   readonly #counters: Counters = new Map();
   readonly #options: TaskOptions;
   readonly #boxed: Codec<unknown>;
-  readonly #undo = new UndoLog();
-  readonly #stores = new Map<string, { store: TaskStore; node: PlanNode | undefined }>();
-  readonly #tables = new Map<string, TableStore>();
+  readonly #state: TaskState;
+  readonly #outputs: TaskOutputs;
   readonly #entries: Entries[];
-  readonly #outbox = new Outbox();
   readonly #journal: Journal;
   readonly #tablesPending = new Map<Input, number>();
   readonly #skip: ReadonlySet<string>;
   readonly #replay: Replay | undefined;
   readonly #rekeyOutOf = new Map<PlanNode, RekeyOut>();
-  #buffer: OutputBuffer | undefined;
   #failure: Failure | undefined;
   /** A record is only being tried: whatever it does will be undone. */
   trial = false;
@@ -91,13 +73,10 @@ export class Task implements ChainHost {
   #tried = '';
   /** What the record under way has counted so far: undone with it. */
   readonly #counting: [string, number][] = [];
-  #endedIdleness: RekeyOut[] = [];
   #claim: TaskClaim | undefined;
   #commitNumber = 0;
   #committed: Checkpoint | undefined;
   #inFlight: Checkpoint | undefined;
-  /** Rows of state that was reset or belongs to nobody: they go with the first commit. */
-  readonly #deletions: StateRow[] = [];
 
   constructor(options: TaskOptions) {
     const { plan, partition } = options;
@@ -105,6 +84,9 @@ export class Task implements ChainHost {
     this.plan = plan;
     this.partition = partition;
     this.#boxed = options.boxed;
+    this.#outputs = new TaskOutputs(plan, partition, options.boxed);
+    const { freeze = false, resetSteps = [] } = options;
+    this.#state = new TaskState({ pipelineId: plan.pipeline.id, boxed: options.boxed, freeze, resetSteps });
     this.#skip = new Set((options.skip ?? []).map((s) => `${s.topic}/${s.partition}/${s.offset}`));
     this.#replay = options.replay === undefined ? undefined : new Replay(options.replay, options.boxed);
     const { partitions, idleAfterMs } = plan.pipeline.options;
@@ -124,7 +106,7 @@ export class Task implements ChainHost {
         ),
     );
     for (const input of plan.inputs)
-      if (input.kind === 'table') this.#openTable(input.segment, input.topic as NonNullable<typeof input.topic>);
+      if (input.kind === 'table') this.#state.openTable(input.segment, input.topic as NonNullable<typeof input.topic>);
     this.#entries = plan.segments.map((s) => buildChains(this, plan, s));
     for (const segment of this.segments) this.#openRekeys(segment);
   }
@@ -135,13 +117,11 @@ export class Task implements ChainHost {
 
   /** Totals since the task was opened. */
   get counters(): Readonly<Record<string, number>> {
-    return { in: this.#taken, out: this.#sent, ...Object.fromEntries(this.#counters) };
+    return { in: this.#taken, out: this.#outputs.sent, ...Object.fromEntries(this.#counters) };
   }
 
   get stateRows(): number {
-    let rows = 0;
-    for (const { store } of this.#stores.values()) rows += store.size;
-    return rows;
+    return this.#state.size;
   }
 
   // ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -156,14 +136,14 @@ export class Task implements ChainHost {
     const starts = new Map<Input, number>();
     for (const input of this.inputs) starts.set(input, stored?.positions[positionName(input)] ?? (await startOf(input)));
     this.#begin(claim, stored, starts);
-    for await (const row of claim.state) this.#restoreRow(row, stored);
+    for await (const row of claim.state) this.#state.restoreRow(row, stored);
   }
 
   /** open() for a log whose rows are at hand: what drive() uses. */
   openNow(claim: TaskClaim & { readonly state: Iterable<StateRow> }, startOf: (input: Input) => number): void {
     const stored = claim.checkpoint === undefined ? undefined : decodeCheckpoint(claim.checkpoint, this.name);
     this.#begin(claim, stored, new Map(this.inputs.map((i) => [i, stored?.positions[positionName(i)] ?? startOf(i)])));
-    for (const row of claim.state) this.#restoreRow(row, stored);
+    for (const row of claim.state) this.#state.restoreRow(row, stored);
   }
 
   #begin(claim: TaskClaim, stored: Checkpoint | undefined, starts: ReadonlyMap<Input, number>): void {
@@ -173,13 +153,11 @@ export class Task implements ChainHost {
         'E_PARTITIONS_CHANGED',
         `pipeline '${this.plan.pipeline.id}' has ${partitions} partitions, its state was built with ${stored.partitions}`,
       );
-    if (stored !== undefined) this.#checkShapes(stored);
+    if (stored !== undefined) this.#state.checkShapes(stored);
     this.#claim = claim;
     this.#commitNumber = claim.commitNumber;
     for (const [input, start] of starts) input.reset(start);
-    this.segments.forEach((segment, i) => {
-      segment.restore(stored?.segments[i]);
-    });
+    for (const segment of this.segments) segment.restore(stored?.segments);
     this.#journal.restore(stored?.sinceJournal ?? 0);
     this.#committed = this.#checkpoint();
   }
@@ -191,38 +169,6 @@ export class Task implements ChainHost {
         const end = endOf.get(input) ?? 0;
         if (input.position < end) this.#tablesPending.set(input, end);
       }
-  }
-
-  #checkShapes(stored: Checkpoint): void {
-    for (const [name, shape] of Object.entries(stored.shapes)) {
-      const known = this.#stores.get(name);
-      const reset = this.#options.resetSteps?.includes(shape.step);
-      if (reset || (known === undefined && name.startsWith(TABLE))) continue;
-      if (known === undefined)
-        throw shapeChanged(this.plan.pipeline.id, shape.step, `its state is there, but the pipeline has no such step`);
-      const meaning = meaningOf(known.node);
-      if (shape.kind !== known.store.shape.kind || shape.meaning !== meaning)
-        throw shapeChanged(
-          this.plan.pipeline.id,
-          shape.step,
-          `it was '${shape.meaning || shape.kind}', now it is '${meaning || known.store.shape.kind}'`,
-        );
-    }
-  }
-
-  #restoreRow(row: StateRow, stored: Checkpoint | undefined): void {
-    const shape = stored?.shapes[row.store];
-    assert(row.value !== null && shape !== undefined, `a state row of '${row.store}' without a shape`);
-    const known = this.#stores.get(row.store);
-    if (known === undefined || this.#options.resetSteps?.includes(shape.step)) this.#deletions.push({ ...row, value: null });
-    else known.store.restore(row.key, row.value, shape);
-  }
-
-  #openTable(segment: number, topic: NonNullable<Plan['inputs'][number]['topic']>): void {
-    const name = `${TABLE}${segment}/${topic.name}`;
-    const rows = keyValueStore<unknown, unknown>(this.#undo, { name, codec: this.#boxed, freeze: this.#options.freeze ?? false });
-    this.#stores.set(name, { store: rows, node: undefined });
-    this.#tables.set(`${segment}/${topic.name}`, tableStore(topic, rows));
   }
 
   #openRekeys(segment: Segment): void {
@@ -264,86 +210,55 @@ export class Task implements ChainHost {
   }
 
   keyValueStore<K, V>(node: PlanNode, name: string, codec?: Codec<V>): KeyValueStore<K, V> {
-    const store = keyValueStore<K, V>(this.#undo, {
-      name: storeName(node, name),
-      codec: (codec ?? this.#boxed) as Codec<V>,
-      freeze: this.#options.freeze ?? false,
-    });
-    this.#register(node, store);
-    return store;
+    return this.#state.keyValueStore(node, name, codec);
   }
 
   windowStore<K>(node: PlanNode, spec: WindowStoreSpec<K>): WindowStore<K> {
-    const store = windowStore<K>(this.#undo, { ...spec, name: storeName(node, spec.name) }, { boxed: this.#boxed, stepId: node.name });
-    this.#register(node, store);
-    (this.segments[node.segment] as Segment).due.push({ store, node, lagMs: node.lagMs });
-    return store;
+    return this.#comesDue(node, this.#state.windowStore(node, spec));
   }
 
   timers<K>(node: PlanNode, spec: TimersSpec<K>): Timers<K> {
-    const store = timers<K>(this.#undo, { ...spec, name: storeName(node, spec.name) }, { stepId: node.name });
-    this.#register(node, store);
+    return this.#comesDue(node, this.#state.timers(node, spec));
+  }
+
+  #comesDue<S extends TaskStore>(node: PlanNode, store: S): S {
     (this.segments[node.segment] as Segment).due.push({ store, node, lagMs: node.lagMs });
     return store;
   }
 
   table<K, V>(segment: number, ref: TableRef): TableView<K, V> {
-    const found = this.#tables.get(`${segment}/${ref.topic.name}`);
-    assert(found !== undefined, `the table '${ref.topic.name}' was not planned`);
-    return found as unknown as TableView<K, V>;
+    return this.#state.table(segment, ref.topic.name) as TableView<unknown, unknown> as TableView<K, V>;
   }
 
   emit(index: number, out: AnyRec): void {
     if (this.#failure !== undefined) return;
-    const { topic, partitions } = this.plan.outputs[index] as Plan['outputs'][number];
+    const output = this.plan.outputs[index] as Plan['outputs'][number];
     try {
-      if (!Number.isSafeInteger(out.eventTimeMs))
-        throw new MillraceError('E_EVENT_TIME', `event time ${String(out.eventTimeMs)} is not whole epoch milliseconds`);
-      const key = out.key === null ? null : topic.keyCodec.encode(out.key);
-      const value = out.value === null ? null : topic.codec.encode(out.value);
-      this.#outbox.stage(topic.name, partitions, key, value, out.eventTimeMs, out.headers);
+      this.#outputs.emit(output, out);
     } catch (error) {
-      this.fail(`to ${topic.name}`, error);
+      this.fail(`to ${output.topic.name}`, error);
     }
   }
 
   emitRekeyed(node: PlanNode, out: AnyRec): void {
-    const to = this.#rekeyOutOf.get(node) as RekeyOut;
-    const { partitions } = this.plan.pipeline.options;
     try {
-      const spec = node.node.kind === 'step' ? node.node.spec : undefined;
-      const key = spec?.rekey?.(out.value, out);
-      const keyBytes = encodeRekeyKey(key);
-      const value = encodeRekeyed(this.#boxed, key, this.partition, out.value);
-      if (to.sent === 'idle') {
-        // Whoever was idle speaks again before its first record, so that nobody's time runs past it.
-        const segment = this.segments[node.segment] as Segment;
-        this.#stageMark(to, Math.min(segment.timeMs - node.lagMs, out.eventTimeMs));
-        this.#endedIdleness.push(to);
-      }
-      this.#outbox.stage(to.topicName, partitions, keyBytes, value, out.eventTimeMs, out.headers);
+      this.#outputs.emitRekeyed(this.#rekeyOutOf.get(node) as RekeyOut, out, (this.segments[node.segment] as Segment).timeMs);
     } catch (error) {
       this.fail(node.name, error);
     }
-  }
-
-  #stageMark(out: RekeyOut, mark: number | 'idle'): void {
-    const value = encodeMark(this.#boxed, { from: this.partition, timeMs: mark === 'idle' ? null : mark });
-    for (let p = 0; p < this.plan.pipeline.options.partitions; p++)
-      this.#outbox.stageTo(out.topicName, p, null, value, mark === 'idle' ? this.wallMs : mark, noHeaders);
-    out.sent = mark;
   }
 
   // ── processing ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Where this task's outputs go from now on: the worker's buffer of the current commit. */
   writeTo(buffer: OutputBuffer): void {
-    this.#buffer = buffer;
+    this.#outputs.writeTo(buffer);
   }
 
   /** Works until `recordsMax` records and due calls are done, nothing is at hand, or `expired` says so. Returns how many were done. */
   run(recordsMax: number, expired: () => boolean): number {
     let done = 0;
+    this.#outputs.wallMs = this.wallMs;
     if (this.#replay !== undefined) {
       while (done < recordsMax && this.#stepReplay(this.#replay)) done += 1;
       return done;
@@ -478,7 +393,7 @@ export class Task implements ChainHost {
     const batch = input.batch as RecordBatch;
     const i = input.at;
     const { timeMs: before, targetMs: targetBefore, ownTimeMs: ownBefore } = segment;
-    this.#undo.begin();
+    this.#state.undo.begin();
     try {
       const codecs = topic as NonNullable<typeof topic>;
       const keyStart = batch.keyStart[i] as number;
@@ -501,9 +416,9 @@ export class Task implements ChainHost {
   #takeTable(segment: Segment, input: Input): void {
     const batch = input.batch as RecordBatch;
     const i = input.at;
-    this.#undo.begin();
+    this.#state.undo.begin();
     try {
-      const target = this.#tables.get(`${segment.plan.index}/${input.plan.topicName}`) as TableStore;
+      const target = this.#state.table(segment.plan.index, input.plan.topicName);
       const keyStart = batch.keyStart[i] as number;
       if (keyStart < 0) throw new MillraceError('E_NULL_KEY', `a record of the table '${input.plan.topicName}' has no key`);
       if (input.plan.partitions > 1 && i === 0) checkPartition(input, batch);
@@ -535,7 +450,7 @@ export class Task implements ChainHost {
   /** Runs a rekeyed record through its chain; a mark is handed back. */
   #enterRekeyed(segment: Segment, input: Input, place: Place): Mark | undefined {
     const { batch, at } = place;
-    this.#undo.begin();
+    this.#state.undo.begin();
     try {
       const read = decodeRekeyed(
         this.#boxed,
@@ -578,7 +493,7 @@ export class Task implements ChainHost {
     const due = segment.nextDue();
     segment.reach(due.store.nextDueMs + due.lagMs);
     this.changed = true;
-    this.#undo.begin();
+    this.#state.undo.begin();
     try {
       due.store.fire();
     } catch (error) {
@@ -587,66 +502,31 @@ export class Task implements ChainHost {
     const failure = this.#failure;
     if (failure !== undefined) {
       this.#undoAll();
-      this.#undo.begin();
-      this.#deadLetterOfDue(due, failure);
+      this.#state.undo.begin();
+      throwIfFatal(failure.error);
+      this.#add(`dead_lettered/${this.#outputs.deadLetterOfDue(due.node, due.store.dropDue(), failure)}`, 1);
     }
     this.#settle();
     return true;
   }
 
   #settle(): void {
-    if (this.#endedIdleness.length > 0) this.#endedIdleness.length = 0;
-    if (!this.#outbox.isEmpty) this.#sent += this.#outbox.settle(this.#buffer as OutputBuffer);
+    this.#outputs.settle();
     if (this.#counting.length === 0) return;
     for (const [counter, n] of this.#counting) this.#add(counter, n);
     this.#counting.length = 0;
   }
 
   #undoAll(): void {
-    this.#undo.rollback();
-    this.#outbox.drop();
-    for (const out of this.#endedIdleness) out.sent = 'idle';
-    this.#endedIdleness.length = 0;
+    this.#state.undo.rollback();
+    this.#outputs.drop();
     this.#counting.length = 0;
     this.#failure = undefined;
   }
 
-  #deadLetterOf(input: Input, { batch, at: i }: Place, { step, error }: Failure): void {
-    throwIfFatal(error);
-    const bytesOf = (start: number, end: number) => (start < 0 ? null : batch.bytes.subarray(start, end));
-    this.#deadLetter(
-      { step, error },
-      {
-        topic: input.plan.topicName,
-        partition: input.partition,
-        offset: batch.baseOffset + (batch.offsetDelta[i] as number),
-        eventTimeMs: batch.timeMs[i] as number,
-      },
-      bytesOf(batch.keyStart[i] as number, batch.keyEnd[i] as number),
-      bytesOf(batch.valueStart[i] as number, batch.valueEnd[i] as number),
-      batch.headers(i),
-    );
-  }
-
-  #deadLetterOfDue(due: DueStore, failure: Failure): void {
+  #deadLetterOf(input: Input, place: Place, failure: Failure): void {
     throwIfFatal(failure.error);
-    const dropped = due.store.dropDue();
-    const origin = { topic: `${this.plan.pipeline.id}/${due.node.name}/${dropped.what}`, eventTimeMs: dropped.atMs };
-    this.#deadLetter(failure, origin, encodeRekeyKey(dropped.key), resultCodec.encode(dropped.row as object), noHeaders);
-  }
-
-  #deadLetter(
-    { step, error }: Failure,
-    origin: { topic: string; partition?: number; offset?: number; eventTimeMs: number },
-    key: Uint8Array | null,
-    value: Uint8Array | null,
-    headers: AnyRec['headers'],
-  ): void {
-    const code = codeOf(error);
-    const letter = { code, reason: messageOf(error), pipeline: this.plan.pipeline.id, step, ...origin };
-    this.#outbox.stageTo(DEAD_LETTER_TOPIC, 0, key, value, this.wallMs, deadLetterHeaders(letter, headers));
-    this.#outbox.settle(this.#buffer as OutputBuffer);
-    this.#add(`dead_lettered/${code}`, 1);
+    this.#add(`dead_lettered/${this.#outputs.deadLetterOf(input.plan.topicName, input.partition, place, failure)}`, 1);
   }
 
   // ── silence ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -702,14 +582,12 @@ export class Task implements ChainHost {
     for (const segment of this.segments)
       for (const out of segment.rekeyOuts) {
         const mark = this.#markDue(segment, out, marksFreely);
-        if (mark !== undefined) this.#stageMark(out, mark);
+        if (mark !== undefined) this.#outputs.stageMark(out, mark);
       }
     const entries = this.#journal.cut();
-    if (entries !== undefined)
-      this.#outbox.stageTo(this.plan.journalTopic, this.partition, null, this.#boxed.encode(entries), this.wallMs, noHeaders);
-    this.#outbox.settle(this.#buffer as OutputBuffer);
-    const state = [...this.#deletions];
-    for (const [name, { store }] of this.#stores) store.cut((key, value) => state.push({ store: name, key, value }));
+    if (entries !== undefined) this.#outputs.stageJournal(entries);
+    this.#outputs.settleUncounted();
+    const state = this.#state.cut();
     this.#inFlight = this.#checkpoint();
     this.changed = false;
     this.#commitNumber += 1;
@@ -722,8 +600,7 @@ export class Task implements ChainHost {
     const { positions } = this.#inFlight;
     this.#committed = this.#inFlight;
     this.#inFlight = undefined;
-    this.#deletions.length = 0;
-    for (const { store } of this.#stores.values()) store.committed();
+    this.#state.committed();
     return this.inputs
       .filter((i) => i.plan.kind === 'rekey' && i.startOffset < (positions[positionName(i)] as number))
       .map((i) => ({ topic: i.plan.topicName, partition: i.partition, beforeOffset: positions[positionName(i)] as number }));
@@ -734,13 +611,11 @@ export class Task implements ChainHost {
     const back = this.#committed as Checkpoint;
     if (this.#inFlight !== undefined) this.#commitNumber -= 1;
     this.#inFlight = undefined;
-    for (const { store } of this.#stores.values()) store.abort();
+    this.#state.aborted();
     for (const input of this.inputs) input.reset(back.positions[positionName(input)] as number);
-    this.segments.forEach((segment, i) => {
-      segment.restore(back.segments[i]);
-    });
+    for (const segment of this.segments) segment.restore(back.segments);
     this.#journal.restore(back.sinceJournal);
-    this.#outbox.drop();
+    this.#outputs.drop();
     this.#tried = '';
     this.changed = false;
   }
@@ -758,15 +633,8 @@ export class Task implements ChainHost {
       positions: Object.fromEntries(this.inputs.map((i) => [positionName(i), i.position])),
       segments: this.segments.map((s) => s.snapshot()),
       sinceJournal: this.#journal.since,
-      shapes: Object.fromEntries(
-        [...this.#stores].map(([name, { store, node }]) => [name, { ...store.shape, step: node?.name ?? name, meaning: meaningOf(node) }]),
-      ),
+      shapes: this.#state.shapes,
     };
-  }
-
-  #register(node: PlanNode, store: TaskStore): void {
-    assert(!this.#stores.has(store.name), `two stores are called '${store.name}'`);
-    this.#stores.set(store.name, { store, node });
   }
 
   #add(counter: string, n: number): void {
@@ -778,16 +646,10 @@ function headOf(input: Input): Place {
   return { batch: input.batch as RecordBatch, at: input.at };
 }
 
-function storeName(node: PlanNode, name: string): string {
-  return `${node.name}/${name}`;
-}
-
 function positionName(input: Input): string {
-  return `${input.plan.segment}:${input.plan.topicName}/${input.partition}`;
-}
-
-function meaningOf(node: PlanNode | undefined): string {
-  return node?.node.kind === 'step' ? (node.node.spec.shape ?? '') : '';
+  // A stream or rekey topic is read in one place, whatever its segment's number; a table once in every segment that looks into it.
+  const place = `${input.plan.topicName}/${input.partition}`;
+  return input.plan.kind === 'table' ? `${input.plan.segment}:${place}` : place;
 }
 
 function iso(timeMs: number): string {
@@ -809,13 +671,6 @@ function checkPartition(input: Input, batch: RecordBatch): void {
       'E_PARTITIONER',
       `offset ${batch.baseOffset} of ${input.plan.topicName}/${input.partition} has a key of partition ${expected}`,
     );
-}
-
-function shapeChanged(pipeline: string, step: string, what: string): MillraceError {
-  return new MillraceError(
-    'E_STATE_SHAPE',
-    `pipeline '${pipeline}', step '${step}': ${what}. Choose: (1) give the step a new id, (2) throw its state away with --reset-step ${step}, (3) raise the pipeline's version, which replays the log beside the old one`,
-  );
 }
 
 function ancestorsOf(plan: Plan, node: PlanNode): ReadonlySet<number> {

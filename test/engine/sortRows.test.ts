@@ -29,6 +29,16 @@ describe('sortBackwards', () => {
     );
   });
 
+  it('sorts text before bytes and objects, all of which are looked up as text', () => {
+    const texts = fc.oneof(tails, fc.uint8Array({ maxLength: 2 }), fc.record({ x: fc.integer() }), fc.constant('\0j'));
+    fc.assert(
+      fc.property(fc.array(texts, { minLength: 64, maxLength: 100, size: 'max' }), (keys) => {
+        expectSorted(keys.map(lookupKey));
+      }),
+      { numRuns: 100 },
+    );
+  });
+
   it('sorts keys of mixed types, few and many', () => {
     const mixed = fc.oneof(tails, fc.integer(), fc.boolean(), fc.bigInt(), fc.uint8Array({ maxLength: 2 }), fc.record({ x: fc.integer() }));
     fc.assert(

@@ -427,3 +427,21 @@ describe('across rekey', () => {
     for (let at = 0; at < 40; at++) expect(run(at)).toEqual(whole);
   });
 });
+
+it('a pipeline that grows keeps its place: a new source in front renumbers segments, not positions, clocks or state', () => {
+  const older = stream(source).pipe(counted('c', 10));
+  const newer = stream(topic('new', number)).pipe(counted('n', 10));
+  const d = drive(pipeline('p', [older.to(out)]));
+  d.send(source, 'k', 1, 15);
+  d.send(source, 'k', 1, 25);
+  expect(values(d)).toMatchObject([{ startMs: 10, n: 1 }]);
+  const late: Topic<any, any> = topic('late', any);
+  const again = drive(pipeline('p', [newer.to(topic('out-2', any) as Topic<any, any>), older.to(out), older.side('late').to(late)]), {
+    on: d.log,
+  });
+  again.send(source, 'k', 1, 12);
+  expect(values(again, late)).toHaveLength(1);
+  again.end();
+  expect(d.log.boundsNow('out', 0).endOffset).toBe(2);
+  expect(values(again)).toMatchObject([{ startMs: 10 }, { startMs: 20, n: 1 }]);
+});

@@ -104,6 +104,8 @@ describe('windowStore: shape', () => {
     expect(third.size).toBe(2);
     after.committed();
     expect(cutOf(after)).toStrictEqual([]);
+    after.abort();
+    expect(cutOf(after)).toStrictEqual([]);
   });
 
   it.each<[string, readonly CellSpec[], string]>([
