@@ -1,6 +1,7 @@
 // What travels through a rekey topic: records under their new key, and marks that carry time across.
 import { MillraceError } from './errors.ts';
 import { internUtf8 } from './stringKey.ts';
+import { parseTagged, taggedText } from './taggedJson.ts';
 import type { Codec } from './topic.ts';
 
 /** How the record's key is written: text and bytes as they are, so that they meet other topics' keys; the rest as JSON. */
@@ -23,10 +24,8 @@ export function encodeRekeyKey(key: unknown): Uint8Array {
   if (typeof key === 'string') return Buffer.from(key, 'utf8');
   if (key instanceof Uint8Array) return key;
   if (key === null || key === undefined) throw new MillraceError('E_NULL_KEY', 'the key callback returned no key');
-  if (typeof key === 'number' && !Number.isFinite(key)) throw new MillraceError('E_RESULT', `a key cannot be ${key}`);
-  const text = JSON.stringify(key);
-  if (text === undefined) throw new MillraceError('E_RESULT', `a ${typeof key} cannot be a key`);
-  return Buffer.from(text, 'utf8');
+  // Canonical, so that equal objects meet in one partition whatever the order of their fields, and bigints and dates survive.
+  return Buffer.from(taggedText(key, 'canonical', 'key'), 'utf8');
 }
 
 /** The value of a record on its way through: [how the key is written, upstream task, value]. */
@@ -59,5 +58,5 @@ export function decodeRekeyed(
   if (keyStart < 0) throw new MillraceError('E_CORRUPT', 'a rekeyed record has no key');
   if (how === TEXT) return { mark: undefined, from, key: internUtf8(bytes, keyStart, keyEnd), value: rest };
   if (how === BYTES) return { mark: undefined, from, key: Uint8Array.prototype.slice.call(bytes, keyStart, keyEnd), value: rest };
-  return { mark: undefined, from, key: JSON.parse(bytes.toString('utf8', keyStart, keyEnd)), value: rest };
+  return { mark: undefined, from, key: parseTagged(bytes.toString('utf8', keyStart, keyEnd)), value: rest };
 }

@@ -1,8 +1,9 @@
 // Values that a store can keep: found out when they are set, where the record that brought them can still be blamed.
 import { MillraceError } from './errors.ts';
+import { isPlainObject } from './taggedJson.ts';
 
 /** Less than any codec of ours goes down. Unit: levels. */
-const DEPTH_MAX = 500;
+const DEPTH_MAX = 400;
 
 /**
  * Refuses what cannot be written: at the next commit there would be no record to blame any more, and the worker would
@@ -14,6 +15,18 @@ export function checkStorable(value: unknown, path: string): void {
   if (typeof value === 'object' && value !== null) checkObject(value, path, 0);
   else if (value === undefined || typeof value === 'function' || typeof value === 'symbol')
     throw refused(path, value === undefined ? 'undefined' : `a ${typeof value}`);
+}
+
+/** The value as a dead letter can show it, whatever it is: bytes as base64, and in words what has no other form. */
+export function legible(value: unknown, depth = 0): unknown {
+  if (typeof value === 'function' || typeof value === 'symbol') return `(${typeof value})`;
+  if (typeof value !== 'object' || value === null) return value;
+  if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64');
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? '(invalid Date)' : value;
+  if (depth >= DEPTH_MAX) return '(nested too deep)';
+  if (Array.isArray(value)) return value.map((one) => legible(one, depth + 1));
+  if (!isPlainObject(value)) return `(${value.constructor?.name ?? 'class instance'})`;
+  return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, legible(field, depth + 1)]));
 }
 
 /** Freezes the value and all it holds. Bytes cannot be frozen. */

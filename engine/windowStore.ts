@@ -4,6 +4,7 @@ import { DueBuckets } from './dueBuckets.ts';
 import { RowWriter } from './rowWriter.ts';
 import { shapeHash, windowShape } from './shape.ts';
 import { grown, type SlotStore, Slots } from './slots.ts';
+import { legible } from './storable.ts';
 import { checkNewKey, compareLookups, keyOfLookup, type LookupKey, lookupKey } from './storeKey.ts';
 import type { StoreShape, TaskStore, WindowStore, WindowStoreSpec } from './stores.ts';
 import type { Codec } from './topic.ts';
@@ -349,7 +350,7 @@ class Windows<K> implements WindowStore<K>, TaskStore, SlotStore {
     let i = this.cells(row);
     let k = this.boxCells(row);
     for (const { name, width, boxes } of this.#spec.cells) {
-      const value = [...this.numbers.subarray(i, i + width), ...this.boxes.slice(k, k + boxes)];
+      const value = [...this.numbers.subarray(i, i + width), ...this.boxes.slice(k, k + boxes).map((box) => legible(box))];
       Object.defineProperty(contents, name, { value, enumerable: true });
       i += width;
       k += boxes;

@@ -3,6 +3,7 @@ import { deepStrictEqual } from 'node:assert/strict';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { msgpack } from '../../codecs/msgpack.ts';
+import { resultCodec } from '../../engine/resultCodec.ts';
 import { shapeHash } from '../../engine/shape.ts';
 import type { CellSpec, StoreShape, TaskStore, WindowStore } from '../../engine/stores.ts';
 import { UndoLog } from '../../engine/undo.ts';
@@ -239,6 +240,20 @@ describe('windowStore: rows', () => {
       row: { startMs: 0, endMs: 60_000, cells: { n: [3], pm25: [10, 0.5], district: [7, { name: 'east' }] } },
     });
     expect(store.size).toBe(1);
+  });
+
+  it('says it so that a dead letter can always be written, whatever the boxes hold', () => {
+    const store = make([cell('x', 'x', 1, 3)]);
+    const row = store.open('a', 0, 1, 2);
+    const circle: unknown[] = [];
+    circle.push(circle);
+    store.numbers[store.cells(row)] = NaN;
+    const boxes = [{ raw: new Uint8Array([1, 2]), at: new Date(NaN), f: () => 1, m: new Map() }, undefined, circle];
+    boxes.forEach((box, i) => {
+      store.boxes[store.boxCells(row) + i] = box;
+    });
+    const text = Buffer.from(resultCodec.encode(store.dropDue().row)).toString();
+    expect(text).toContain('[{"$number":"NaN"},{"raw":"AQI=","at":"(invalid Date)","f":"(function)","m":"(Map)"},null,[[[');
   });
 
   it('asserts that something is due, that only one cut is in commit, and that rows are restored first', () => {
