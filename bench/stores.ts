@@ -191,6 +191,7 @@ export async function run(): Promise<BenchResult> {
   return {
     name,
     figures,
-    notes: 'processor time; count, sum, min, max and mean: seven numbers a row; keys of 13 characters; cut and committed every 100,000 records.',
+    notes:
+      'processor time; count, sum, min, max and mean: seven numbers a row; keys of 13 characters; cut and committed every 100,000 records.',
   };
 }

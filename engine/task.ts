@@ -75,6 +75,8 @@ export class Task implements ChainHost {
   readonly #counting: [string, number][] = [];
   #claim: TaskClaim | undefined;
   #commitNumber = 0;
+  /** What the task was opened from: rows are read by its shapes. */
+  #stored: Checkpoint | undefined;
   #committed: Checkpoint | undefined;
   #inFlight: Checkpoint | undefined;
 
@@ -127,26 +129,14 @@ export class Task implements ChainHost {
   // ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Takes up the task where its last commit left it. `startOf` gives the first offset of an input that was never read.
+   * Takes up the task where its last commit left it; its rows follow by restoreRow(). `startOf` gives the first offset
+   * of an input that was never read.
    *
    * Errors  E_STATE_SHAPE, E_PARTITIONS_CHANGED, E_CORRUPT
    */
-  async open(claim: TaskClaim, startOf: (input: Input) => Promise<number>): Promise<void> {
+  open(claim: TaskClaim, startOf: (input: Input) => number): void {
     const stored = claim.checkpoint === undefined ? undefined : decodeCheckpoint(claim.checkpoint, this.name);
-    const starts = new Map<Input, number>();
-    for (const input of this.inputs) starts.set(input, stored?.positions[positionName(input)] ?? (await startOf(input)));
-    this.#begin(claim, stored, starts);
-    for await (const row of claim.state) this.#state.restoreRow(row, stored);
-  }
-
-  /** open() for a log whose rows are at hand: what drive() uses. */
-  openNow(claim: TaskClaim & { readonly state: Iterable<StateRow> }, startOf: (input: Input) => number): void {
-    const stored = claim.checkpoint === undefined ? undefined : decodeCheckpoint(claim.checkpoint, this.name);
-    this.#begin(claim, stored, new Map(this.inputs.map((i) => [i, stored?.positions[positionName(i)] ?? startOf(i)])));
-    for (const row of claim.state) this.#state.restoreRow(row, stored);
-  }
-
-  #begin(claim: TaskClaim, stored: Checkpoint | undefined, starts: ReadonlyMap<Input, number>): void {
+    this.#stored = stored;
     const { partitions } = this.plan.pipeline.options;
     if (stored !== undefined && stored.partitions !== partitions)
       throw new MillraceError(
@@ -156,10 +146,15 @@ export class Task implements ChainHost {
     if (stored !== undefined) this.#state.checkShapes(stored);
     this.#claim = claim;
     this.#commitNumber = claim.commitNumber;
-    for (const [input, start] of starts) input.reset(start);
+    for (const input of this.inputs) input.reset(stored?.positions[positionName(input)] ?? startOf(input));
     for (const segment of this.segments) segment.restore(stored?.segments);
     this.#journal.restore(stored?.sinceJournal ?? 0);
     this.#committed = this.#checkpoint();
+  }
+
+  /** Takes in a row that claim.state gave, before the first record. */
+  restoreRow(row: StateRow): void {
+    this.#state.restoreRow(row, this.#stored);
   }
 
   /** Tables are read up to these ends before the first stream record. Call it once the ends are known. */

@@ -26,6 +26,7 @@ interface Origin {
   readonly eventTimeMs: number;
 }
 
+/** Stages what a record or due call wants to send, then settles or drops it. */
 export class TaskOutputs {
   /** Unit: epoch ms. Marks of idleness, journal and dead letters carry it. */
   wallMs = 0;

@@ -11,6 +11,7 @@ import type { AnyTopic, Codec } from './topic.ts';
 import { UndoLog } from './undo.ts';
 import { windowStore } from './windowStore.ts';
 
+/** What the stores of a task have in common. */
 export interface TaskStateOptions {
   readonly pipelineId: string;
   readonly boxed: Codec<unknown>;
@@ -28,6 +29,7 @@ interface Held {
   readonly node: PlanNode | undefined;
 }
 
+/** Makes, restores, cuts and undoes the stores of a task. */
 export class TaskState {
   readonly undo = new UndoLog();
   readonly #options: TaskStateOptions;

@@ -157,7 +157,9 @@ class Running implements Worker {
       const { boxed, freeze = false, resetSteps = [], skip = [], onTake } = this.#options;
       const task = new Task({ plan, partition: claim.partition, boxed, freeze, resetSteps, skip, onTake });
       const bounds = (input: Input) => this.#log.bounds(input.plan.topicName, input.partition);
-      await task.open(claim, async (input) => (await bounds(input)).startOffset);
+      const starts = new Map(await Promise.all(task.inputs.map(async (input) => [input, (await bounds(input)).startOffset] as const)));
+      task.open(claim, (input) => starts.get(input) as number);
+      for await (const row of claim.state) task.restoreRow(row);
       const tables = task.inputs.filter((input) => input.plan.kind === 'table');
       task.readTablesUntil(new Map(await Promise.all(tables.map(async (input) => [input, (await bounds(input)).endOffset] as const))));
       this.#planOf.set(task, plan);

@@ -10,8 +10,9 @@ import { type Plan, type PlannedTopic, planOf, taskGroup } from '../engine/plan.
 import { type Headers, noHeaders, type Rec } from '../engine/record.ts';
 import { Task } from '../engine/task.ts';
 import { TaskSet } from '../engine/taskSet.ts';
-import type { Target, Topic } from '../engine/topic.ts';
+import type { AnyTopic, Target, Topic } from '../engine/topic.ts';
 import { type MemoryLog, memoryLog } from '../log/memory/memoryLog.ts';
+import { copySources, type RawRecord, recordsOf } from './records.ts';
 
 /** How a driver commits. */
 export interface DriveOptions {
@@ -77,168 +78,147 @@ function timeOf(at: number | string): number {
  *
  * Errors  whatever planning or opening the pipeline raises; E_ASSERT is a bug of ours
  */
-export function drive(pipeline: Pipeline, { commitEvery = 1, on, resetSteps = [], replayOf }: DriveOptions = {}): Driver {
-  const plan = planOf(pipeline);
-  const log = on ?? memoryLog();
-  const boxed = msgpack();
-  log.ensureTopicsNow(plan.topics.map((t) => t.spec));
-  if (replayOf !== undefined) copySources(plan, replayOf.log, log);
-  const { partitions } = pipeline.options;
-  const read = new Map<string, number[]>();
-  let set = open();
-  let sent = 0;
+export function drive(pipeline: Pipeline, options: DriveOptions = {}): Driver {
+  return new Driving(pipeline, options);
+}
 
-  function open(): TaskSet {
+class Driving implements Driver {
+  readonly plan: Plan;
+  readonly log: MemoryLog;
+  readonly #boxed = msgpack();
+  readonly #options: DriveOptions;
+  readonly #read = new Map<string, number[]>();
+  #set: TaskSet;
+  #sent = 0;
+
+  constructor(pipeline: Pipeline, options: DriveOptions) {
+    this.#options = options;
+    this.plan = planOf(pipeline);
+    this.log = options.on ?? memoryLog();
+    this.log.ensureTopicsNow(this.plan.topics.map((t) => t.spec));
+    if (options.replayOf !== undefined) copySources(this.plan, options.replayOf.log, this.log);
+    this.#set = this.#open();
+  }
+
+  #open(): TaskSet {
+    const { plan, log } = this;
     const opened = new TaskSet(() => log.newBuffer());
-    for (const claim of log.claimNow(
-      taskGroup(pipeline),
-      Array.from({ length: partitions }, (_, p) => p),
-    )) {
-      const task = new Task({ plan, partition: claim.partition, boxed, freeze: true, resetSteps, ...journalOf(claim.partition) });
+    const partitions = Array.from({ length: plan.pipeline.options.partitions }, (_, p) => p);
+    for (const claim of log.claimNow(taskGroup(plan.pipeline), partitions)) {
+      const { resetSteps = [] } = this.#options;
+      const task = new Task({
+        plan,
+        partition: claim.partition,
+        boxed: this.#boxed,
+        freeze: true,
+        resetSteps,
+        ...this.#journalOf(claim.partition),
+      });
       const bounds = (input: Input) => log.boundsNow(input.plan.topicName, input.partition);
-      task.openNow(claim, (input) => bounds(input).startOffset);
+      task.open(claim, (input) => bounds(input).startOffset);
+      for (const row of claim.state) task.restoreRow(row);
       task.readTablesUntil(new Map(task.inputs.map((input) => [input, bounds(input).endOffset])));
       opened.add(task);
     }
     return opened;
   }
 
-  function journalOf(partition: number): { replay?: JournalEntry[] } {
+  #journalOf(partition: number): { replay?: JournalEntry[] } {
+    const { replayOf } = this.#options;
     if (replayOf === undefined) return {};
-    const entries = recordsOf(replayOf.log, plan.journalTopic, partition, 0).flatMap(({ value }) => boxed.decode(value as Buffer, 0, (value as Buffer).length));
-    return { replay: entries as JournalEntry[] };
+    const values = recordsOf(replayOf.log, this.plan.journalTopic, partition, 0).map(({ value }) => value as Buffer);
+    return { replay: values.flatMap((value) => this.#boxed.decode(value, 0, value.length) as JournalEntry[]) };
   }
 
   /** Processes all the log has, then commits; over again while rekey topics bring more. */
-  function settle(commit: boolean): void {
+  #settle(commit: boolean): void {
+    const set = this.#set;
     for (;;) {
       const wants = set.wants();
-      set.offer(wants, log.fetchNow(wants.map((w) => w.want)), 0);
-      const done = set.slice(0, Date.now(), () => false);
-      if (done > 0) continue;
+      set.offer(wants, this.log.fetchNow(wants.map((w) => w.want)), 0);
+      if (set.slice(0, Date.now(), () => false) > 0) continue;
       if (!commit || !set.hasChanges(true)) return;
       const { tasks, outputs } = set.cut(true);
-      if (log.commitNow(tasks, outputs) !== 'committed') throw new MillraceError('E_FENCED', 'the memory log refused a commit');
-      for (const { topic, partition, beforeOffset } of set.committed()) void log.trim(topic, partition, beforeOffset);
+      if (this.log.commitNow(tasks, outputs) !== 'committed') throw new MillraceError('E_FENCED', 'the memory log refused a commit');
+      for (const { topic, partition, beforeOffset } of set.committed()) void this.log.trim(topic, partition, beforeOffset);
     }
   }
 
-  function sendBytes(
-    topic: Topic<any, any>,
-    key: Uint8Array | null,
-    value: Uint8Array | null,
-    at: number | string,
-    headers: Headers = noHeaders,
-  ): void {
-    const planned = plan.topics.find((t) => t.spec.name === topic.name);
-    if (planned === undefined || (planned.role !== 'source' && planned.role !== 'table'))
-      throw new MillraceError('E_USAGE', `send: the pipeline does not read '${topic.name}'; it reads ${sources(plan.topics)}`);
-    const buffer = log.newBuffer();
-    buffer.add(topic.name, partitionOf(key, planned.spec.partitions), key, value, timeOf(at), headers);
-    log.appendNow(buffer);
-    sent += 1;
-    settle(sent % commitEvery === 0);
+  send<K, V>(topic: Topic<K, V>, key: K | null, value: V | null, at: number | string): void {
+    this.sendBytes(topic, key === null ? null : topic.keyCodec.encode(key), value === null ? null : topic.codec.encode(value), at);
   }
 
-  function readFrom(topic: Topic<any, any>): ReadRecord<any, any>[] {
-    const planned = plan.topics.find((t) => t.spec.name === topic.name);
+  sendBytes(topic: AnyTopic, key: Uint8Array | null, value: Uint8Array | null, at: number | string, headers: Headers = noHeaders): void {
+    const planned = this.plan.topics.find((t) => t.spec.name === topic.name);
+    if (planned === undefined || (planned.role !== 'source' && planned.role !== 'table'))
+      throw new MillraceError('E_USAGE', `send: the pipeline does not read '${topic.name}'; it reads ${sources(this.plan.topics)}`);
+    const buffer = this.log.newBuffer();
+    buffer.add(topic.name, partitionOf(key, planned.spec.partitions), key, value, timeOf(at), headers);
+    this.log.appendNow(buffer);
+    this.#sent += 1;
+    this.#settle(this.#sent % (this.#options.commitEvery ?? 1) === 0);
+  }
+
+  tick(at: number | string): void {
+    const timeMs = timeOf(at);
+    this.#settle(true);
+    // Upstream first, and each level's results through the rekey topics before the next one's silence.
+    for (let level = 0; level < this.plan.segments.length; level++) {
+      for (const task of this.#set.tasks) task.tickAt(level, timeMs);
+      this.#settle(true);
+    }
+  }
+
+  settle(): void {
+    this.#settle(true);
+  }
+
+  end(): void {
+    this.#settle(true);
+    while (this.#set.end()) this.#settle(true);
+  }
+
+  read<K, V>(topic: Topic<K, V>): readonly ReadRecord<K, V>[] {
+    const planned = this.plan.topics.find((t) => t.spec.name === topic.name);
     if (planned === undefined) throw new MillraceError('E_UNKNOWN_TOPIC', `the pipeline neither reads nor writes '${topic.name}'`);
-    return readAll(topic.name, planned.spec.partitions).map(({ key, value, ...rest }) => ({
+    return this.#unread(topic.name, planned.spec.partitions).map(({ key, value, ...rest }) => ({
       ...rest,
-      key: key === null ? null : topic.keyCodec.decode(key, 0, key.length),
+      key: (key === null ? null : topic.keyCodec.decode(key, 0, key.length)) as K,
       value: value === null ? null : topic.codec.decode(value, 0, value.length),
     }));
   }
 
-  function readAll(name: string, partitionCount: number) {
-    const positions = read.get(name) ?? new Array<number>(partitionCount).fill(0);
-    read.set(name, positions);
-    const found: RawRecord[] = [];
-    for (let partition = 0; partition < partitionCount; partition++) {
-      const from = Math.max(positions[partition] as number, log.boundsNow(name, partition).startOffset);
-      const records = recordsOf(log, name, partition, from);
-      found.push(...records);
-      positions[partition] = log.boundsNow(name, partition).endOffset;
-    }
-    return found;
+  readTarget(target: Target<any, any>): readonly ReadRecord<any, any>[] {
+    return this.read(target.resolve(this.plan.pipeline.id).topic);
   }
 
-  return {
-    plan,
-    log,
-    sendBytes,
-    send: (topic, key, value, at) =>
-      sendBytes(topic, key === null ? null : topic.keyCodec.encode(key), value === null ? null : topic.codec.encode(value), at),
-    tick(at) {
-      const timeMs = timeOf(at);
-      settle(true);
-      // Upstream first, and each level's results through the rekey topics before the next one's silence.
-      for (let level = 0; level < plan.segments.length; level++) {
-        for (const task of set.tasks) task.tickAt(level, timeMs);
-        settle(true);
-      }
-    },
-    settle: () => settle(true),
-    end() {
-      settle(true);
-      while (set.end()) settle(true);
-    },
-    read: (topic) => readFrom(topic),
-    readTarget: (target) => readFrom(target.resolve(pipeline.id).topic),
-    deadLetters: () => readAll(DEAD_LETTER_TOPIC, 1).map(deadLettered),
-    cut() {
-      settle(true);
-      set = open();
-    },
-    crash() {
-      set = open();
-      settle(false);
-    },
-    counters() {
-      const sums: Record<string, number> = {};
-      for (const task of set.tasks) for (const [name, n] of Object.entries(task.counters)) sums[name] = (sums[name] ?? 0) + n;
-      return sums;
-    },
-  };
-}
+  deadLetters(): readonly DeadLettered[] {
+    return this.#unread(DEAD_LETTER_TOPIC, 1).map(deadLettered);
+  }
 
-interface RawRecord {
-  readonly partition: number;
-  readonly offset: number;
-  readonly key: Buffer | null;
-  readonly value: Buffer | null;
-  readonly eventTimeMs: number;
-  readonly headers: Headers;
-}
+  #unread(name: string, partitions: number): RawRecord[] {
+    const positions = this.#read.get(name) ?? new Array<number>(partitions).fill(0);
+    this.#read.set(name, positions);
+    return positions.flatMap((from, partition) => {
+      positions[partition] = this.log.boundsNow(name, partition).endOffset;
+      return recordsOf(this.log, name, partition, from);
+    });
+  }
 
-/** Every record a partition still holds from an offset on. */
-function recordsOf(log: MemoryLog, topic: string, partition: number, from: number): RawRecord[] {
-  const found: RawRecord[] = [];
-  const offset = Math.max(from, log.boundsNow(topic, partition).startOffset);
-  for (const { batches } of log.fetchNow([{ topic, partition, offset }], Number.POSITIVE_INFINITY))
-    for (const batch of batches)
-      for (let i = 0; i < batch.count; i++) {
-        const bytes = (start: number, end: number) => (start < 0 ? null : Buffer.from(batch.bytes.subarray(start, end)));
-        found.push({
-          partition,
-          offset: batch.baseOffset + (batch.offsetDelta[i] as number),
-          key: bytes(batch.keyStart[i] as number, batch.keyEnd[i] as number),
-          value: bytes(batch.valueStart[i] as number, batch.valueEnd[i] as number),
-          eventTimeMs: batch.timeMs[i] as number,
-          headers: batch.headers(i),
-        });
-      }
-  return found.filter((r) => r.offset >= offset);
-}
+  cut(): void {
+    this.#settle(true);
+    this.#set = this.#open();
+  }
 
-function copySources(plan: Plan, from: MemoryLog, to: MemoryLog): void {
-  for (const { spec, role } of plan.topics) {
-    if (role !== 'source' && role !== 'table') continue;
-    for (let partition = 0; partition < spec.partitions; partition++) {
-      const buffer = to.newBuffer();
-      for (const { key, value, eventTimeMs, headers } of recordsOf(from, spec.name, partition, 0)) buffer.add(spec.name, partition, key, value, eventTimeMs, headers);
-      to.appendNow(buffer);
-    }
+  crash(): void {
+    this.#set = this.#open();
+    this.#settle(false);
+  }
+
+  counters(): Readonly<Record<string, number>> {
+    const sums: Record<string, number> = {};
+    for (const task of this.#set.tasks) for (const [name, n] of Object.entries(task.counters)) sums[name] = (sums[name] ?? 0) + n;
+    return sums;
   }
 }
 
