@@ -65,7 +65,9 @@ function parseWords(command: CommandName, words: readonly string[]) {
   const options = Object.fromEntries(
     [...byFlag].map(([flag, [, setting]]) => [flag, { type: setting.type === 'flag' ? 'boolean' : 'string' } as const]),
   );
-  const { tokens } = parseArgs({ args: [...words], options, strict: false, allowPositionals: true, tokens: true });
+  // No flag has a space in its name: SQL may begin with a comment.
+  const meant = words.map((word) => (/^-[^=]*\s/.test(word) ? ` ${word}` : word));
+  const { tokens } = parseArgs({ args: meant, options, strict: false, allowPositionals: true, tokens: true });
   const flags = new Map<SettingName, unknown>();
   const args: string[] = [];
   for (const token of tokens) {

@@ -152,3 +152,9 @@ describe('help', () => {
     }
   });
 });
+
+it('takes SQL that begins with a comment for SQL', () => {
+  const { args, flags } = parseCommandLine(['query', '-- the worst hour\nSELECT 1', '--format', 'csv']);
+  expect(args.map((a) => a.trim())).toEqual(['-- the worst hour\nSELECT 1']);
+  expect(flags.get('format')).toBe('csv');
+});
