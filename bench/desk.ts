@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Registry } from 'prom-client';
+import { shapeReader } from '../codecs/shapeReader.ts';
 import { noHeaders } from '../engine/record.ts';
 import { resultCodec } from '../engine/resultCodec.ts';
 import type { TableSpec } from '../engine/topic.ts';
@@ -63,6 +64,7 @@ async function measure(mode: 'append' | 'upsert', windows: number): Promise<numb
       tables: [desk],
       reader,
       metrics: deskMetrics(new Registry()),
+      rowReader: shapeReader,
       tell: (line) => {
         throw new Error(line);
       },

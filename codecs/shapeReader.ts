@@ -93,17 +93,17 @@ const MINUS = 45;
 const ZERO = 48;
 const NINE = 57;
 
-/** A number of up to 15 digits, ASCII text without escapes, true, false or null; anything else is undefined. */
+/** A number, ASCII text without escapes, true, false or null; anything else is undefined. */
 function plainValue(bytes: Buffer, at: number, end: number): unknown {
   const c = bytes[at] as number;
   if (c === QUOTE) return plainText(bytes, at + 1, end);
   if (c >= ZERO && c <= NINE) {
     const number = plainNumber(bytes, at);
-    return number === number ? number : undefined;
+    return number === number ? number : longNumber(bytes, at, at, end);
   }
   if (c === MINUS) {
     const number = plainNumber(bytes, at + 1);
-    return number === number ? -number : undefined;
+    return number === number ? -number : longNumber(bytes, at, at + 1, end);
   }
   if (c === 110) return word(bytes, at, NULL) ? null : undefined;
   if (c === 116) return word(bytes, at, TRUE) ? true : undefined;
@@ -175,6 +175,29 @@ function plainNumber(bytes: Buffer, start: number): number {
   if (c === 101 || c === 69) return Number.NaN;
   valueEnd = at;
   return mantissa;
+}
+
+/** A number of more digits, or with an exponent: computed results have 16 or 17. Undefined unless JSON's grammar allows it. */
+function longNumber(bytes: Buffer, start: number, digits: number, end: number): number | undefined {
+  let at = digitsFrom(bytes, digits, end);
+  if (at === digits || (at > digits + 1 && bytes[digits] === ZERO)) return undefined;
+  if (bytes[at] === 46) {
+    const point = at + 1;
+    at = digitsFrom(bytes, point, end);
+    if (at === point) return undefined;
+  }
+  if (at < end && ((bytes[at] as number) | 32) === 101) {
+    const sign = bytes[at + 1] === 43 || bytes[at + 1] === MINUS ? at + 2 : at + 1;
+    at = digitsFrom(bytes, sign, end);
+    if (at === sign) return undefined;
+  }
+  valueEnd = at;
+  return Number(bytes.toString('latin1', start, at));
+}
+
+function digitsFrom(bytes: Buffer, at: number, end: number): number {
+  while (at < end && (bytes[at] as number) >= ZERO && (bytes[at] as number) <= NINE) at++;
+  return at;
 }
 
 /** A value without inner structure, as it stands in JSON. */

@@ -1,6 +1,7 @@
 // The desk: follows the result topics into DuckDB and answers queries, away from the line and its devices.
 import { join } from 'node:path';
 import { collectDefaultMetrics, Registry } from 'prom-client';
+import { shapeReader } from '../codecs/shapeReader.ts';
 import { planOf } from '../engine/plan.ts';
 import { deskMetrics } from '../sinks/deskMetrics.ts';
 import { deskTablesOf } from '../sinks/deskTable.ts';
@@ -36,6 +37,7 @@ export async function startDesk(settings: DeskSettings, link: ChildLink): Promis
       reader,
       metrics,
       tell: (message) => logger.warn(message),
+      rowReader: shapeReader,
       onPoint: killPointFrom(process.env),
     });
     http = await openHttp(

@@ -7,7 +7,7 @@ import { runSession, type SessionControl } from './deskSession.ts';
 import { checkDeskTables, type DeskTable, type LogReader } from './deskTable.ts';
 import { Drains } from './drains.ts';
 import { isDamage, openResultFile, quarantine, type ResultFile } from './resultFile.ts';
-import type { Trouble } from './takings.ts';
+import type { RowReader, Trouble } from './takings.ts';
 
 export interface DuckdbWriterOptions {
   /** Absolute path of the DuckDB file. */
@@ -29,6 +29,8 @@ export interface DuckdbWriterOptions {
   readonly spillMaxMib?: number;
   /** Wall clock for `keep`. Default Date.now. */
   readonly nowMs?: () => number;
+  /** Makes a reader that is faster than JSON.parse for rows that look alike; see {@link RowReader}. */
+  readonly rowReader?: (() => RowReader) | undefined;
   readonly onPoint?: ((point: 'desk-in-transaction') => void) | undefined;
 }
 
@@ -151,11 +153,15 @@ async function live(life: Life, control: SessionControl): Promise<void> {
 
 async function session(life: Life, control: SessionControl): Promise<void> {
   const { path, tell, memoryMaxMib = 1_024, threads = 2, spillMaxMib = 4_096 } = life.options;
-  const { rowsMax = 10_000, flushMs = 500, nowMs = Date.now, onPoint } = life.options;
+  const { rowsMax = 10_000, flushMs = 500, nowMs = Date.now, onPoint, rowReader } = life.options;
   const file = await openResultFile({ path, memoryMaxMib, threads, spillMaxMib, tell });
   life.file = file;
   try {
-    await runSession(await file.connect(), { ...life.options, nowMs, rowsMax, flushMs, onPoint, trouble: life.trouble }, control);
+    await runSession(
+      await file.connect(),
+      { ...life.options, nowMs, rowsMax, flushMs, onPoint, rowReader, trouble: life.trouble },
+      control,
+    );
   } finally {
     life.file = undefined;
     await file.close();

@@ -23,6 +23,15 @@ export interface Trouble {
   poison: (Place & { readonly reason: string }) | undefined;
 }
 
+/**
+ * Reads rows of one topic faster than JSON.parse, as long as they look alike. Must give exactly what resultCodec gives,
+ * or undefined; is told then what the codec gave.
+ */
+export interface RowReader {
+  read(bytes: Buffer, start: number, end: number): unknown;
+  missed(text: string, value: unknown): void;
+}
+
 export interface TakingsOptions {
   readonly connection: DuckDBConnection;
   readonly writers: ReadonlyMap<string, TableWriter>;
@@ -33,6 +42,8 @@ export interface TakingsOptions {
   readonly rowsMax: number;
   readonly onPoint: ((point: 'desk-in-transaction') => void) | undefined;
   readonly trouble: Trouble;
+  /** Makes the reader of a topic. Without it every row is parsed. */
+  readonly rowReader: (() => RowReader) | undefined;
 }
 
 interface DeadRow {
@@ -54,6 +65,7 @@ export class Takings {
   #dead: DeadRow[] = [];
   #count = 0;
   #last: Place | undefined;
+  readonly #readers = new Map<string, RowReader | undefined>();
 
   constructor(options: TakingsOptions) {
     this.#options = options;
@@ -66,16 +78,19 @@ export class Takings {
 
   /** Takes a batch from the position on, committing whenever enough records have come together. */
   async takeBatch(position: Position, batch: RecordBatch): Promise<void> {
-    const { trouble, rowsMax } = this.#options;
+    const { trouble, rowsMax, rowReader } = this.#options;
+    const topic = position.desk.topic.name;
+    if (!this.#readers.has(topic)) this.#readers.set(topic, rowReader?.());
+    const reader = this.#readers.get(topic);
     for (let i = 0; i < batch.count; i++) {
       const offset = batch.baseOffset + (batch.offsetDelta[i] as number);
       if (offset < position.nextOffset) continue;
-      this.#take(position, batch, i, offset);
+      this.#take(position, batch, i, offset, reader);
       position.nextOffset = offset + 1;
       position.appendTimeMs = batch.appendTimeMs;
       this.#count++;
       if (this.#count >= (trouble.carefulRecords > 0 ? 1 : rowsMax)) {
-        this.#last = { topic: position.desk.topic.name, partition: position.partition, offset };
+        this.#last = { topic, partition: position.partition, offset };
         await this.commit();
       }
     }
@@ -111,7 +126,7 @@ export class Takings {
     this.#count = 0;
   }
 
-  #take(position: Position, batch: RecordBatch, i: number, offset: number): void {
+  #take(position: Position, batch: RecordBatch, i: number, offset: number, reader: RowReader | undefined): void {
     const { desk, partition } = position;
     let key: string | null = null;
     try {
@@ -122,7 +137,7 @@ export class Takings {
       const start = batch.valueStart[i] as number;
       if (start < 0) buffer.remove(key);
       else
-        buffer.add(key, resultCodec.decode(batch.bytes, start, batch.valueEnd[i] as number), {
+        buffer.add(key, decode(reader, batch.bytes, start, batch.valueEnd[i] as number), {
           pipeline: desk.pipeline,
           partition,
           offset,
@@ -133,6 +148,14 @@ export class Takings {
       this.#dead.push(deadRow(position, batch, i, offset, key, error));
     }
   }
+}
+
+function decode(reader: RowReader | undefined, bytes: Buffer, start: number, end: number): unknown {
+  const read = reader?.read(bytes, start, end);
+  if (read !== undefined) return read;
+  const value = resultCodec.decode(bytes, start, end);
+  reader?.missed(bytes.toString('utf8', start, end), value);
+  return value;
 }
 
 function refusePoison(poison: Trouble['poison'], topic: string, partition: number, offset: number): void {

@@ -37,6 +37,8 @@ describe('reads', () => {
     '{"device":"","ts":0,"value":-0,"ok":null}',
     '{"device":null,"ts":"x","value":-0.001,"ok":123456789012345}',
     '{"device":7,"ts":0.1,"value":0.123456789012345,"ok":-7}'.replace('0.123456789012345', '0.12345678901234'),
+    '{"device":1e3,"ts":1234567890123456,"value":10.290000000000001,"ok":-1.7976931348623157e+308}',
+    '{"device":1E-400,"ts":1e400,"value":-0.0e1,"ok":123456789012345678901234567890}',
     `{"device":"${'x'.repeat(300)}","ts":1,"value":2,"ok":true}`,
   ])('%s', (text) => {
     const found = readAfter(SAMPLE, text);
@@ -61,9 +63,11 @@ describe('reads', () => {
 
 describe('leaves to JSON.parse', () => {
   it.each([
-    ['an exponent', '{"device":"a","ts":1e3,"value":1,"ok":true}'],
-    ['more than 15 digits', '{"device":"a","ts":1234567890123456,"value":1,"ok":true}'],
-    ['more than 15 digits with decimals', '{"device":"a","ts":1,"value":10.290000000000001,"ok":true}'],
+    ['an exponent without digits', '{"device":"a","ts":1e,"value":1,"ok":true}'],
+    ['an exponent with a sign only', '{"device":"a","ts":1.5e+,"value":1,"ok":true}'],
+    ['many digits behind a zero', '{"device":"a","ts":01234567890123456,"value":1,"ok":true}'],
+    ['many digits and a bare point', '{"device":"a","ts":1234567890123456.,"value":1,"ok":true}'],
+    ['a number that the text ends in', '{"device":"a","ts":1234567890123456'],
     ['an escape', '{"device":"a\\n","ts":1,"value":1,"ok":true}'],
     ['other than ASCII', '{"device":"ü","ts":1,"value":1,"ok":true}'],
     ['an object inside', '{"device":{},"ts":1,"value":1,"ok":true}'],

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { Registry } from 'prom-client';
+import { shapeReader } from '../../codecs/shapeReader.ts';
 import { resultCodec } from '../../engine/resultCodec.ts';
 import type { TableSpec, Target } from '../../engine/topic.ts';
 import { memoryLog } from '../../log/memory/memoryLog.ts';
@@ -56,6 +57,7 @@ export async function deskBed(tables: readonly DeskTable[], more: Partial<Duckdb
         metrics,
         tell: (line) => told.push(line),
         flushMs: 20,
+        rowReader: shapeReader,
         ...more,
         ...overrides,
       });
