@@ -1,4 +1,5 @@
 // One partition of one topic as a task reads it: what was fetched, where it stands, what comes next.
+import type { Inlet } from './inlet.ts';
 import type { PlanInput } from './plan.ts';
 import type { Fetched, FetchWant, RecordBatch } from './ports.ts';
 
@@ -11,6 +12,8 @@ export class Input {
   readonly partition: number;
   /** Place among the task's inputs: what the journal calls it. */
   readonly index: number;
+  /** Where its records enter the segment's chains. Set once, when those are built; tables have none. */
+  inlet: Inlet | undefined;
   /** Offset of the next record to take. */
   position = 0;
   endOffset = 0;

@@ -1,5 +1,5 @@
 // A task: one partition of the whole pipeline. Its chains, stores, timers and clocks; unit of assignment and of state.
-import { buildChains, type ChainHost, type Entries } from './chain.ts';
+import { buildChains, type ChainHost } from './chain.ts';
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
 import { assert, MillraceError } from './errors.ts';
 import type { Inlet } from './inlet.ts';
@@ -60,7 +60,6 @@ export class Task implements ChainHost {
   readonly #boxed: Codec<unknown>;
   readonly #state: TaskState;
   readonly #outputs: TaskOutputs;
-  readonly #entries: Entries[];
   readonly #journal: Journal;
   readonly #tablesPending = new Map<Input, number>();
   readonly #skip: ReadonlySet<string>;
@@ -109,7 +108,10 @@ export class Task implements ChainHost {
     );
     for (const input of plan.inputs)
       if (input.kind === 'table') this.#state.openTable(input.segment, input.topic as NonNullable<typeof input.topic>);
-    this.#entries = plan.segments.map((s) => buildChains(this, plan, s));
+    for (const segment of plan.segments) {
+      const entries = buildChains(this, plan, segment);
+      for (const input of this.inputs) if (input.plan.segment === segment.index) input.inlet = entries.get(input.plan.node);
+    }
     for (const segment of this.segments) this.#openRekeys(segment);
   }
 
@@ -374,17 +376,16 @@ export class Task implements ChainHost {
   }
 
   #takeStream(segment: Segment, input: Input, timeMs: number): void {
-    const place = headOf(input);
     this.#enterStream(segment, input, timeMs);
     this.#journal.took(input.index);
     segment.stirred(this.nowMs);
-    this.#finish(input, place);
+    this.#finish(input, input.batch as RecordBatch, input.at);
     input.advance();
   }
 
   /** Runs the head record through its chain. If it fails, the clock is as it was before. */
   #enterStream(segment: Segment, input: Input, timeMs: number): void {
-    const { topic, node } = input.plan;
+    const { topic } = input.plan;
     const batch = input.batch as RecordBatch;
     const i = input.at;
     const { timeMs: before, targetMs: targetBefore, ownTimeMs: ownBefore } = segment;
@@ -397,8 +398,7 @@ export class Task implements ChainHost {
       const value = codecs.codec.decode(batch.bytes, batch.valueStart[i] as number, batch.valueEnd[i] as number);
       segment.took(timeMs);
       segment.reach(segment.targetMs);
-      const entry = (this.#entries[segment.plan.index] as Entries).get(node) as Inlet;
-      entry.next(record(key, value, timeMs, batch.headers(i)));
+      (input.inlet as Inlet).next(record(key, value, timeMs, batch.headers(i)));
     } catch (error) {
       this.fail('source', error);
     }
@@ -424,7 +424,7 @@ export class Task implements ChainHost {
       this.fail(`table ${input.plan.topicName}`, error);
     }
     this.#journal.took(input.index);
-    this.#finish(input, { batch, at: i });
+    this.#finish(input, batch, i);
     input.advance();
   }
 
@@ -457,23 +457,22 @@ export class Task implements ChainHost {
       );
       if (read.mark !== undefined) return read.mark;
       this.#journal.tookFrom(input.index, read.from);
-      const entry = (this.#entries[segment.plan.index] as Entries).get(input.plan.node) as Inlet;
-      entry.next(record(read.key, read.value, batch.timeMs[at] as number, batch.headers(at)));
+      (input.inlet as Inlet).next(record(read.key, read.value, batch.timeMs[at] as number, batch.headers(at)));
     } catch (error) {
       this.fail('rekey', error);
     }
     segment.stirred(this.nowMs);
-    this.#finish(input, place);
+    this.#finish(input, batch, at);
     return undefined;
   }
 
   /** Settles the record under way: its outputs go out, or all it did is undone and it becomes a dead letter. */
-  #finish(input: Input, place: Place): void {
+  #finish(input: Input, batch: RecordBatch, at: number): void {
     const failure = this.#failure;
     if (failure === undefined) this.#settle();
     else {
       this.#undoAll();
-      this.#deadLetterOf(input, place, failure);
+      this.#deadLetterOf(input, { batch, at }, failure);
     }
     this.changed = true;
     this.#taken += 1;
