@@ -56,15 +56,22 @@ export async function runSession(connection: DuckDBConnection, options: SessionO
   const follow = follower(options, control, positions, takings);
   let isCaughtUp = false;
   let expireAtMs = nowMs();
-  for (;;) {
-    await follow(isCaughtUp);
-    if (!isCaughtUp && positions.every(({ storedOffset }, i) => storedOffset >= (targets[i]?.endOffset ?? 0))) {
-      isCaughtUp = true;
-      control.caughtUp();
+  try {
+    for (;;) {
+      await follow(isCaughtUp);
+      if (!isCaughtUp && positions.every(({ storedOffset }, i) => storedOffset >= (targets[i]?.endOffset ?? 0))) {
+        isCaughtUp = true;
+        control.caughtUp();
+      }
+      control.progress(positions);
+      if (control.stopping) return;
+      if (nowMs() < expireAtMs) continue;
+      await takings.settle();
+      expireAtMs = nowMs() + (await expire(connection, tables, writers, nowMs(), metrics));
     }
-    control.progress(positions);
-    if (control.stopping) return;
-    if (nowMs() >= expireAtMs) expireAtMs = nowMs() + (await expire(connection, tables, writers, nowMs(), metrics));
+  } finally {
+    // The connection may not be closed under a commit that runs.
+    await takings.settle().catch(() => {});
   }
 }
 
@@ -93,6 +100,8 @@ function follower(
       await takings.commit();
       flushAtMs = Number.POSITIVE_INFINITY;
     }
+    // With more to read, the commit and the next round go on side by side.
+    if (!isBehind || control.stopping) await takings.settle();
     for (const [i, { endOffset }] of fetched.entries()) report(metrics, positions[i] as Position, endOffset);
   };
 }

@@ -12,7 +12,9 @@ export interface Position {
   nextOffset: number;
   /** When the log took the last batch that was read: it tells this log from another. Unit: epoch ms, undefined at first. */
   appendTimeMs: number | undefined;
-  /** What DuckDB holds. */
+  /** What the last transaction wrote, which may not be committed yet. */
+  writtenOffset: number;
+  /** What DuckDB holds for certain. */
   storedOffset: number;
 }
 
@@ -42,7 +44,14 @@ export async function openPositions(
       const bounds = await reader.bounds(desk.topic.name, partition);
       const known = stored.get(`${desk.topic.name}/${partition}`);
       const nextOffset = known?.nextOffset ?? bounds.startOffset;
-      const position: Position = { desk, partition, nextOffset, appendTimeMs: known?.appendTimeMs, storedOffset: nextOffset };
+      const position: Position = {
+        desk,
+        partition,
+        nextOffset,
+        appendTimeMs: known?.appendTimeMs,
+        writtenOffset: nextOffset,
+        storedOffset: nextOffset,
+      };
       positions.push(position);
       if (known === undefined) await insertPosition(connection, position);
       else {
@@ -56,17 +65,17 @@ export async function openPositions(
 
 /** Writes the positions that moved, inside the open transaction. */
 export async function storePositions(connection: DuckDBConnection, positions: readonly Position[]): Promise<void> {
-  for (const { desk, partition, nextOffset, storedOffset, appendTimeMs } of positions) {
-    if (nextOffset === storedOffset) continue;
+  for (const { desk, partition, nextOffset, writtenOffset, appendTimeMs } of positions) {
+    if (nextOffset === writtenOffset) continue;
     const done = await connection.run(
       'UPDATE _millrace_positions SET next_offset = $1, append_time = $2 WHERE topic = $3 AND "partition" = $4 AND next_offset = $5',
-      [BigInt(nextOffset), timestamp(appendTimeMs), desk.topic.name, partition, BigInt(storedOffset)],
+      [BigInt(nextOffset), timestamp(appendTimeMs), desk.topic.name, partition, BigInt(writtenOffset)],
       [BIGINT, TIMESTAMPTZ, VARCHAR, INTEGER, BIGINT],
     );
     if (done.rowsChanged !== 1)
       throw new MillraceError(
         'E_ASSERT',
-        `the stored position of ${desk.topic.name}/${partition} is not ${storedOffset}; somebody else writes the file`,
+        `the stored position of ${desk.topic.name}/${partition} is not ${writtenOffset}; somebody else writes the file`,
       );
   }
 }
@@ -133,6 +142,6 @@ async function leap(connection: DuckDBConnection, position: Position, bounds: Bo
   position.nextOffset = bounds.startOffset;
   position.appendTimeMs = undefined;
   await storePositions(connection, [position]);
-  position.storedOffset = position.nextOffset;
+  position.writtenOffset = position.storedOffset = position.nextOffset;
   return { position, fromOffset, toOffset: bounds.startOffset };
 }

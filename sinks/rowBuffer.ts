@@ -16,6 +16,8 @@ export interface BufferColumn {
   readonly name: string;
   readonly type: ColumnType;
   readonly fit: ColumnFit;
+  /** Most columns are, and every number fits: no need to ask. */
+  readonly isDouble: boolean;
   readonly values: DuckDBValue[];
 }
 
@@ -138,7 +140,7 @@ export class RowBuffer {
   #column(name: string, type: string, offset?: ColumnFit): BufferColumn {
     const checked = columnType(type, `table '${this.#spec.name}', column '${name}'`);
     const fit = offset ?? columnFit(checked);
-    return { name, type: checked, fit, values: new Array<DuckDBValue>(this.#capacity).fill(null) };
+    return { name, type: checked, fit, isDouble: checked.type === 'DOUBLE', values: new Array<DuckDBValue>(this.#capacity).fill(null) };
   }
 
   #grow(): void {
@@ -184,7 +186,7 @@ export class RowBuffer {
         this.#orderFields[i] = field;
       }
       i++;
-      const staged = column.fit.fit(value);
+      const staged = column.isDouble && typeof value === 'number' ? value : column.fit.fit(value);
       if (staged === MISFIT) throw this.#misfit(column, field, value);
       if (column.values[slot] !== null)
         throw new MillraceError(

@@ -65,6 +65,9 @@ export class Takings {
   #dead: DeadRow[] = [];
   #count = 0;
   #last: Place | undefined;
+  #committing: Promise<void> | undefined;
+  /** One for all rows: the buffer copies what is in it. */
+  readonly #origin = { pipeline: '', partition: 0, offset: 0, eventTimeMs: 0, appendTimeMs: 0 };
   readonly #readers = new Map<string, RowReader | undefined>();
 
   constructor(options: TakingsOptions) {
@@ -73,7 +76,7 @@ export class Takings {
 
   /** True when a position moved that DuckDB does not know of. */
   get isDirty(): boolean {
-    return this.#options.positions.some((p) => p.nextOffset !== p.storedOffset);
+    return this.#options.positions.some((p) => p.nextOffset !== p.writtenOffset);
   }
 
   /** Takes a batch from the position on, committing whenever enough records have come together. */
@@ -97,33 +100,64 @@ export class Takings {
     position.nextOffset = Math.max(position.nextOffset, batch.nextOffset);
   }
 
-  /** ① begin, ② rows of every table, ③ dead letters, ④ positions, ⑤ commit; ⑥ only then is anything counted or forgotten. */
+  /**
+   * ① the commit before is known, ② begin, ③ rows of every table, ④ dead letters, ⑤ positions, ⑥ commit, and meanwhile the next
+   * records are taken; ⑦ only when it is known is anything counted or believed. What was handed over can be forgotten at ⑥: after
+   * a failed commit the session ends, and the next one reads again from what DuckDB holds.
+   */
   async commit(): Promise<void> {
+    await this.settle();
     if (!this.isDirty) return;
-    const { connection, writers, positions, metrics, nowMs, onPoint, trouble } = this.#options;
+    const { connection, writers, positions, nowMs, onPoint, trouble } = this.#options;
     const startedMs = performance.now();
-    const moved = positions.filter((p) => p.nextOffset !== p.storedOffset);
+    const moved = positions.filter((p) => p.nextOffset !== p.writtenOffset);
     try {
       await connection.run('BEGIN');
       for (const writer of writers.values()) await writer.write();
       await writeDead(connection, this.#dead, nowMs());
       await storePositions(connection, moved);
       onPoint?.('desk-in-transaction');
-      await connection.run('COMMIT');
     } catch (error) {
       suspect(trouble, this.#count, this.#last, error);
       throw error;
     }
-    metrics.flushSeconds.observe((performance.now() - startedMs) / 1000);
-    for (const [table, { buffer }] of writers) {
-      if (buffer.rowCount > 0) metrics.rows.inc({ table }, buffer.rowCount);
-      buffer.clear();
-    }
-    for (const { code } of this.#dead) metrics.deadLettered.inc({ code });
-    for (const position of moved) position.storedOffset = position.nextOffset;
-    trouble.carefulRecords = Math.max(0, trouble.carefulRecords - this.#count);
+    const committing = connection.run('COMMIT');
+    this.#committing = this.#known(committing, startedMs, moved);
+    // Whoever settles hears of a failure; until then it is nobody's.
+    this.#committing.catch(() => {});
+    for (const { buffer } of writers.values()) buffer.clear();
+    for (const position of moved) position.writtenOffset = position.nextOffset;
     this.#dead = [];
     this.#count = 0;
+    if (trouble.carefulRecords > 0) await this.settle();
+  }
+
+  /** Waits until the commit under way is known. Nothing else may run on the connection before. */
+  async settle(): Promise<void> {
+    const committing = this.#committing;
+    this.#committing = undefined;
+    await committing;
+  }
+
+  /** What follows from a commit, with what it held at its start. */
+  async #known(committing: Promise<unknown>, startedMs: number, moved: readonly Position[]): Promise<void> {
+    const { writers, metrics, trouble } = this.#options;
+    const count = this.#count;
+    const last = this.#last;
+    const codes = this.#dead.map(({ code }) => code);
+    const rows = [...writers].map(([table, { buffer }]) => [table, buffer.rowCount] as const);
+    const offsets = moved.map(({ nextOffset }) => nextOffset);
+    try {
+      await committing;
+    } catch (error) {
+      suspect(trouble, count, last, error);
+      throw error;
+    }
+    metrics.flushSeconds.observe((performance.now() - startedMs) / 1000);
+    for (const [table, rowCount] of rows) if (rowCount > 0) metrics.rows.inc({ table }, rowCount);
+    for (const code of codes) metrics.deadLettered.inc({ code });
+    for (const [i, position] of moved.entries()) position.storedOffset = offsets[i] as number;
+    trouble.carefulRecords = Math.max(0, trouble.carefulRecords - count);
   }
 
   #take(position: Position, batch: RecordBatch, i: number, offset: number, reader: RowReader | undefined): void {
@@ -136,14 +170,15 @@ export class Takings {
       const { buffer } = this.#options.writers.get(desk.table.name) as TableWriter;
       const start = batch.valueStart[i] as number;
       if (start < 0) buffer.remove(key);
-      else
-        buffer.add(key, decode(reader, batch.bytes, start, batch.valueEnd[i] as number), {
-          pipeline: desk.pipeline,
-          partition,
-          offset,
-          eventTimeMs: batch.timeMs[i] as number,
-          appendTimeMs: batch.appendTimeMs,
-        });
+      else {
+        const origin = this.#origin;
+        origin.pipeline = desk.pipeline;
+        origin.partition = partition;
+        origin.offset = offset;
+        origin.eventTimeMs = batch.timeMs[i] as number;
+        origin.appendTimeMs = batch.appendTimeMs;
+        buffer.add(key, decode(reader, batch.bytes, start, batch.valueEnd[i] as number), origin);
+      }
     } catch (error) {
       this.#dead.push(deadRow(position, batch, i, offset, key, error));
     }
