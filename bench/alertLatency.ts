@@ -17,7 +17,7 @@ const TARGET_MS = 30;
 /** The load in a process of its own, on another core where the system lets us choose. */
 async function runLoad(load: AlertLoad): Promise<number[][]> {
   const pinned = spawnSync('taskset', ['-c', LOAD_CORE, 'true']).status === 0 ? ['taskset', '-c', LOAD_CORE] : [];
-  const command = [...pinned, process.execPath, '--import', 'tsx', here('load/alertLoad.ts'), JSON.stringify(load)] as unknown as readonly [
+  const command = [...pinned, process.execPath, here('load/alertLoad.js'), JSON.stringify(load)] as unknown as readonly [
     string,
     ...string[],
   ];

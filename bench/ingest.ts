@@ -16,7 +16,7 @@ import { type BenchResult, figure } from './result.ts';
 
 export const name = 'ingest';
 
-const LOAD = fileURLToPath(new URL('load/mqttLoad.ts', import.meta.url));
+const LOAD = fileURLToPath(new URL('load/mqttLoad.js', import.meta.url));
 const LOAD_CORE = '1';
 const PARTITIONS = 4;
 
@@ -57,10 +57,7 @@ const air = topic('city.air', json(Reading), {
 /** The load in a process of its own, on another core where the system lets us choose. */
 async function runLoad(load: MqttLoad): Promise<number[]> {
   const pinned = spawnSync('taskset', ['-c', LOAD_CORE, 'true']).status === 0 ? ['taskset', '-c', LOAD_CORE] : [];
-  const [program, ...args] = [...pinned, process.execPath, '--import', 'tsx', LOAD, JSON.stringify(load)] as unknown as [
-    string,
-    ...string[],
-  ];
+  const [program, ...args] = [...pinned, process.execPath, LOAD, JSON.stringify(load)] as unknown as [string, ...string[]];
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   let printed = '';
   child.stdout.on('data', (chunk: Buffer) => {

@@ -11,9 +11,19 @@ const here = fileURLToPath(new URL('.', import.meta.url));
 /** The core that a bench gets; what loads it pins itself to another one. */
 const CORE = '0';
 
+/** Where the compiled benches go. Measured is what tsc makes of the code, for that is what users run, not what a loader makes of it. */
+const COMPILED = join(here, '../.bench');
+
 interface Bench {
   readonly name: string;
   readonly file: string;
+  readonly compiled: string;
+}
+
+function compile(): void {
+  rmSync(COMPILED, { recursive: true, force: true });
+  const { status } = spawnSync('npx', ['tsc', '-p', 'tsconfig.bench.json'], { stdio: 'inherit', cwd: join(here, '..') });
+  if (status !== 0) throw new Error('the benches do not compile');
 }
 
 /** Every module of this folder that exports `name`, a literal, and `run`. Read as text: what is broken breaks only itself. */
@@ -24,7 +34,8 @@ function findBenches(): readonly Bench[] {
     if (!entry.endsWith('.ts')) continue;
     const text = readFileSync(file, 'utf8');
     const name = /^export const name(?:: string)? = '([^']+)';/m.exec(text)?.[1];
-    if (name !== undefined && /^export (?:async )?(?:function|const) run\b/m.test(text)) benches.push({ name, file });
+    const compiled = join(COMPILED, 'bench', entry.replace(/\.ts$/, '.js'));
+    if (name !== undefined && /^export (?:async )?(?:function|const) run\b/m.test(text)) benches.push({ name, file, compiled });
   }
   return benches;
 }
@@ -35,15 +46,15 @@ function pinned(): readonly string[] {
 }
 
 /** Runs one bench in a process of its own, so that no other bench has warmed or filled it. */
-async function runAlone({ name, file }: Bench, profile: boolean): Promise<BenchResult> {
+async function runAlone({ name, compiled }: Bench, profile: boolean): Promise<BenchResult> {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
   const out = join(folder, 'result.json');
   const script = `import { writeFileSync } from 'node:fs';
-    const { run } = await import(${JSON.stringify(pathToFileURL(file).href)});
+    const { run } = await import(${JSON.stringify(pathToFileURL(compiled).href)});
     writeFileSync(${JSON.stringify(out)}, JSON.stringify(await run()));
     process.exit(0);`;
   const profiling = profile ? ['--cpu-prof', `--cpu-prof-dir=${folder}`] : [];
-  const node = [process.execPath, ...profiling, '--expose-gc', '--import', 'tsx', '--input-type=module', '--eval', script] as const;
+  const node = [process.execPath, ...profiling, '--expose-gc', '--input-type=module', '--eval', script] as const;
   const [program, ...args] = [...pinned(), ...node] as unknown as readonly [string, ...string[]];
   try {
     const child = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit'], cwd: join(here, '..') });
@@ -122,6 +133,7 @@ async function main(args: readonly string[]): Promise<void> {
     return;
   }
   mkdirSync(join(here, 'results'), { recursive: true });
+  compile();
   for (const bench of benches.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
     const result = await runAlone(bench, profile);
     print(result);

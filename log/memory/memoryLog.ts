@@ -22,8 +22,8 @@ import { checkSameTopic, checkTopicSpec, unknownPartition, unknownTopic } from '
 import { Waiters } from '../waiters.ts';
 import { MemoryPartition } from './memoryPartition.ts';
 
-/** Committed state rows kept as they came before they are put in their places. */
-const UNSORTED_MAX = 1_000_000;
+/** Commits whose state rows are kept as they came before they are put in their places. */
+const UNSORTED_MAX = 1_000;
 /** Bytes a fetch takes from a partition unless told. */
 const PARTITION_BYTES_MAX = 4 << 20;
 
@@ -47,8 +47,8 @@ interface Task {
   checkpoint: Uint8Array | undefined;
   /** By store, then by key bytes as latin1. */
   readonly stores: Map<string, Map<string, StateRow>>;
-  /** Rows as they were committed, oldest first, not yet in `stores`: they are put there when somebody asks, or when there are many. */
-  readonly unsorted: StateRow[];
+  /** The rows of commits, oldest first, not yet in `stores`: they are put there when somebody asks, or when there are many. */
+  readonly unsorted: PackedRows[];
 }
 
 /** A claim as this log made it. */
@@ -297,20 +297,55 @@ export class MemoryLog implements LogPort {
     task.writerEpoch = task.epoch;
     task.commitNumber = commitNumber;
     task.checkpoint = new Uint8Array(checkpoint);
-    for (const row of state) task.unsorted.push(row);
+    if (state.length > 0) task.unsorted.push(packed(state));
     if (task.unsorted.length > UNSORTED_MAX) sortIn(task);
+  }
+}
+
+/** The rows of one commit in one piece of memory: a hundred thousand little buffers would keep the collector busy for nothing. */
+interface PackedRows {
+  readonly stores: readonly string[];
+  readonly bytes: Buffer;
+  /** By row: its store, and where its key and its value end; a value that ends at -1 is a deletion. */
+  readonly columns: Int32Array;
+}
+
+function packed(state: readonly StateRow[]): PackedRows {
+  const stores = new Map<string, number>();
+  const columns = new Int32Array(state.length * 3);
+  const bytes = Buffer.allocUnsafeSlow(state.reduce((sum, { key, value }) => sum + key.length + (value?.length ?? 0), 0));
+  let at = 0;
+  state.forEach(({ store, key, value }, i) => {
+    let index = stores.get(store);
+    if (index === undefined) stores.set(store, (index = stores.size));
+    columns[i * 3] = index;
+    bytes.set(key, at);
+    columns[i * 3 + 1] = at += key.length;
+    if (value !== null) bytes.set(value, at);
+    columns[i * 3 + 2] = value === null ? -1 : (at += value.length);
+  });
+  return { stores: [...stores.keys()], bytes, columns };
+}
+
+function* unpacked({ stores, bytes, columns }: PackedRows): Iterable<StateRow> {
+  let at = 0;
+  for (let i = 0; i < columns.length; i += 3) {
+    const key = bytes.subarray(at, (at = columns[i + 1] as number));
+    const end = columns[i + 2] as number;
+    yield { store: stores[columns[i] as number] as string, key, value: end < 0 ? null : bytes.subarray(at, (at = end)) };
   }
 }
 
 /** Puts the rows committed since the last time in their places. */
 function sortIn(task: Task): void {
-  for (const { store, key, value } of task.unsorted) {
-    let rows = task.stores.get(store);
-    if (rows === undefined) task.stores.set(store, (rows = new Map()));
-    const name = Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1');
-    if (value === null) rows.delete(name);
-    else rows.set(name, { store, key: new Uint8Array(key), value: new Uint8Array(value) });
-  }
+  for (const commit of task.unsorted)
+    for (const { store, key, value } of unpacked(commit)) {
+      let rows = task.stores.get(store);
+      if (rows === undefined) task.stores.set(store, (rows = new Map()));
+      const name = Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1');
+      if (value === null) rows.delete(name);
+      else rows.set(name, { store, key: new Uint8Array(key), value: new Uint8Array(value) });
+    }
   task.unsorted.length = 0;
 }
 

@@ -15,9 +15,9 @@ it('gives every key back, however many there are and in whatever order they come
         { maxLength: 200 },
       ),
       (keys) => {
-        const bytes = keys.map((key) => Buffer.from(`<${key.toWellFormed()}>`));
+        const bytes = keys.map((key) => Buffer.from(`<${key}>`));
         for (let round = 0; round < 2; round++)
-          bytes.forEach((b, i) => expect(stringKey.decode(b, 1, b.length - 1)).toBe((keys[i] as string).toWellFormed()));
+          for (const b of bytes) expect(stringKey.decode(b, 1, b.length - 1)).toBe(b.toString('utf8', 1, b.length - 1));
       },
     ),
     { numRuns: 200 },
