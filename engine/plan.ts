@@ -114,7 +114,14 @@ export function planOf(pipeline: Pipeline): Plan {
       topic,
       partitions: topic.partitions ?? pipeline.options.partitions,
     });
-    if (table !== undefined && !tables.some((t) => t.topic.name === topic.name)) tables.push({ topic, table });
+    if (table === undefined) continue;
+    const known = tables.find((t) => t.topic.name === topic.name);
+    if (known === undefined) tables.push({ topic, table });
+    else if (JSON.stringify(known.table) !== JSON.stringify(table))
+      throw new MillraceError(
+        'E_TOPIC_CONFLICT',
+        `pipeline '${pipeline.id}' writes to table '${table.name}' with two different sets of options; declare it once and use that value`,
+      );
   }
   checkNoCycle(pipeline, inputs, outputs);
   const count = Math.max(...nodes.map((n) => n.segment)) + 1;

@@ -7,6 +7,7 @@ import { step } from '../../engine/step.ts';
 import { merge, stream, table } from '../../engine/stream.ts';
 import { stringKey } from '../../engine/stringKey.ts';
 import { type Codec, type Target, topic } from '../../engine/topic.ts';
+import { duckdb } from '../../sinks/duckdb.ts';
 
 const text = stringKey as Codec<any>;
 const input = topic('in', text);
@@ -101,6 +102,19 @@ describe('planOf', () => {
     );
     const rows = stream(input).pipe(plain({ tables: [{ topic: input }] }));
     expect(() => planOf(pipeline('p', [rows.to(output)]))).toThrow(/read both as a stream and as a table/);
+  });
+
+  it('refuses one table with two sets of options, and takes it with one', () => {
+    const rows = stream(input).pipe(plain());
+    const twice = (...tables: Target<any, any>[]) =>
+      planOf(
+        pipeline(
+          'p',
+          tables.map((t) => rows.to(t)),
+        ),
+      );
+    expect(() => twice(duckdb('t'), duckdb('t', { mode: 'upsert' }))).toThrow(/E_TOPIC_CONFLICT: .*table 't' with two different/);
+    expect(twice(duckdb('t'), duckdb('t')).tables).toHaveLength(1);
   });
 
   it('reads a topic once, however often it is named', () => {
