@@ -42,7 +42,7 @@ function percentile(values: readonly number[], percent: number): number {
 export async function run(): Promise<BenchResult> {
   const data = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
   const millrace = await startMillrace({
-    pipelines: [here('load/alertPipeline.ts')],
+    pipelines: [here('load/alertPipeline.js')],
     data,
     mqttPort: 0,
     httpPort: 0,

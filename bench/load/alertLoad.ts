@@ -106,7 +106,7 @@ async function load({ port, dir, clients, devices, perSecond, alarmEvery, warmUp
 }
 
 const [, script, asked] = process.argv;
-if (asked !== undefined && script?.endsWith('alertLoad.ts')) {
+if (asked !== undefined && script?.endsWith('alertLoad.js')) {
   console.log(JSON.stringify(await load(JSON.parse(asked) as AlertLoad)));
   process.exit(0);
 }

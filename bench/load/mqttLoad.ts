@@ -84,7 +84,7 @@ async function load(options: MqttLoad): Promise<number[]> {
 }
 
 const [, script, asked] = process.argv;
-if (asked !== undefined && script?.endsWith('mqttLoad.ts')) {
+if (asked !== undefined && script?.endsWith('mqttLoad.js')) {
   console.log(JSON.stringify(await load(JSON.parse(asked) as MqttLoad)));
   process.exit(0);
 }
