@@ -111,11 +111,14 @@ describe('keeps', () => {
   it('in a form that other MessagePack readers understand', () => {
     const other = new Packr({ useRecords: false });
     fc.assert(
-      fc.property(fc.jsonValue(), (value) => {
-        expect(other.unpack(Buffer.from(codec.encode(value)))).toEqual(
-          JSON.parse(JSON.stringify(value), (_k, v) => (Object.is(v, -0) ? -0 : v)) ?? value,
-        );
-      }),
+      // msgpackr itself renames a field called __proto__ as it reads; ours keeps it, which the test above shows.
+      fc.property(
+        fc.jsonValue().filter((value) => !JSON.stringify(value).includes('"__proto__"')),
+        (value) => {
+          expect(JSON.stringify(other.unpack(Buffer.from(codec.encode(value))))).toBe(JSON.stringify(value));
+        },
+      ),
+      { numRuns: 2_000 },
     );
     expect(other.unpack(Buffer.from(codec.encode({ u: undefined, n: Number.NaN })))).toEqual({ u: undefined, n: Number.NaN });
   });
