@@ -1,5 +1,6 @@
 // What travels through a rekey topic: records under their new key, and marks that carry time across.
 import { MillraceError } from './errors.ts';
+import type { RecordBatch } from './ports.ts';
 import { internUtf8 } from './stringKey.ts';
 import { parseTagged, taggedText } from './taggedJson.ts';
 import type { Codec } from './topic.ts';
@@ -43,6 +44,12 @@ export function encodeMark(boxed: Codec<unknown>, mark: Mark): Uint8Array {
 export type Rekeyed =
   | { readonly mark: Mark }
   | { readonly mark: undefined; readonly from: number; readonly key: unknown; readonly value: unknown };
+
+/** Reads record `at` of a batch of a rekey topic. */
+export function rekeyedAt(boxed: Codec<unknown>, batch: RecordBatch, at: number): Rekeyed {
+  const { bytes, keyStart, keyEnd, valueStart, valueEnd } = batch;
+  return decodeRekeyed(boxed, bytes, keyStart[at] as number, keyEnd[at] as number, valueStart[at] as number, valueEnd[at] as number);
+}
 
 /** Reads either back. */
 export function decodeRekeyed(

@@ -2,7 +2,7 @@
 import type { Input } from './input.ts';
 import type { JournalEntry } from './journal.ts';
 import type { RecordBatch } from './ports.ts';
-import { decodeRekeyed } from './rekey.ts';
+import { rekeyedAt } from './rekey.ts';
 import type { Codec } from './topic.ts';
 
 /** Where a record stands: a batch and an index in it. */
@@ -53,14 +53,7 @@ export class Replay {
       if (found !== undefined) return found;
       const { batch, at } = input;
       if (batch === undefined) return undefined;
-      const read = decodeRekeyed(
-        this.#boxed,
-        batch.bytes,
-        batch.keyStart[at] as number,
-        batch.keyEnd[at] as number,
-        batch.valueStart[at] as number,
-        batch.valueEnd[at] as number,
-      );
+      const read = rekeyedAt(this.#boxed, batch, at);
       input.advance();
       if (read.mark === undefined) (queues[read.from] ??= []).push({ batch, at });
     }

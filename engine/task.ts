@@ -9,7 +9,7 @@ import { partitionOf } from './partitioner.ts';
 import { type Plan, type PlanNode, rekeyTopic, taskGroup } from './plan.ts';
 import type { OutputBuffer, RecordBatch, StateRow, TaskClaim, TaskCommit } from './ports.ts';
 import { record } from './record.ts';
-import { decodeRekeyed, type Mark } from './rekey.ts';
+import { type Mark, rekeyedAt } from './rekey.ts';
 import { type Place, Replay } from './replay.ts';
 import { type RekeyOut, Segment } from './segment.ts';
 import type { AnyRec, TableRef } from './step.ts';
@@ -447,14 +447,7 @@ export class Task implements ChainHost {
     const { batch, at } = place;
     this.#state.undo.begin();
     try {
-      const read = decodeRekeyed(
-        this.#boxed,
-        batch.bytes,
-        batch.keyStart[at] as number,
-        batch.keyEnd[at] as number,
-        batch.valueStart[at] as number,
-        batch.valueEnd[at] as number,
-      );
+      const read = rekeyedAt(this.#boxed, batch, at);
       if (read.mark !== undefined) return read.mark;
       this.#journal.tookFrom(input.index, read.from);
       (input.inlet as Inlet).next(record(read.key, read.value, batch.timeMs[at] as number, batch.headers(at)));
@@ -612,10 +605,6 @@ export class Task implements ChainHost {
     this.#outputs.drop();
     this.#tried = '';
     this.changed = false;
-  }
-
-  get committing(): boolean {
-    return this.#inFlight !== undefined;
   }
 
   #checkpoint(): Checkpoint {

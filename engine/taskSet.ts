@@ -104,10 +104,6 @@ export class TaskSet {
     return this.#tasks.some((task) => task.changed || task.hasMark(marksFreely));
   }
 
-  get committing(): boolean {
-    return this.#committing.length > 0;
-  }
-
   /** Fixes a commit of everything done so far and begins the next one. */
   cut(marksFreely: boolean): Cut {
     assert(this.#committing.length === 0, 'cut while a commit is under way');

@@ -241,7 +241,12 @@ class Running implements Worker {
     if (this.#commit !== undefined) return;
     const nowMs = performance.now();
     if (!nothingToDo && nowMs - this.#lastCommitMs < this.#commitEveryMs) return;
-    if (this.#set.hasChanges(nowMs - this.#lastMarksMs >= MARK_EVERY_MS || this.#ending)) this.#startCommit(nowMs);
+    if (this.#set.hasChanges(this.#marksFreely(nowMs))) this.#startCommit(nowMs);
+  }
+
+  /** Whether marks may be written that say nothing but a later time. */
+  #marksFreely(nowMs: number): boolean {
+    return nowMs - this.#lastMarksMs >= MARK_EVERY_MS || this.#ending;
   }
 
   /**
@@ -250,13 +255,13 @@ class Running implements Worker {
    * If it did not happen: every task of the worker goes back to its last commit and fetches again.
    */
   #startCommit(nowMs: number): void {
-    const marksFreely = nowMs - this.#lastMarksMs >= MARK_EVERY_MS || this.#ending;
+    const marksFreely = this.#marksFreely(nowMs);
     if (marksFreely) this.#lastMarksMs = nowMs;
     this.#lastCommitMs = nowMs;
     const { tasks, outputs } = this.#set.cut(marksFreely);
     this.#options.onPoint?.('at-cut');
     this.#commit = this.#commitWhenThereIsRoom(tasks, outputs)
-      .then((outcome) => (outcome === 'unknown' ? this.#resolve(tasks) : outcome))
+      .then((outcome) => (outcome === 'unknown' ? this.#log.resolve(tasks) : outcome))
       .then((outcome) => this.#settle(outcome, nowMs))
       .catch((error) => {
         this.#error ??= error;
@@ -276,10 +281,6 @@ class Running implements Worker {
         this.#options.onFull?.(error.message);
         await sleep(LOG_FULL_RETRY_MS);
       }
-  }
-
-  async #resolve(tasks: readonly TaskCommit[]): Promise<'committed' | 'aborted' | 'lost'> {
-    return this.#log.resolve(tasks);
   }
 
   #settle(outcome: 'committed' | 'aborted' | 'lost', startMs: number): void {
